@@ -1,0 +1,134 @@
+//! The only reader of time.
+//!
+//! Two clocks matter. Pacing reads the **monotonic** clock; stamps are **wall-clock** nanoseconds, so that
+//! any two processes can compare them. A [`Clock`] ties the two together once, at its start: within one
+//! process a wall time is always `anchor + monotonic`, so a step of the wall clock cannot bend a
+//! measurement. [`Clock::drift_ns`] tells by how much the wall clock has moved away since.
+//!
+//! Units: nanoseconds everywhere.
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+const NANOS_PER_SEC: u64 = 1_000_000_000;
+
+/// A moment on the monotonic clock, in nanoseconds since an unspecified start (on Linux: boot).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MonoNanos(pub u64);
+
+/// A moment on the wall clock, in nanoseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WallNanos(pub u64);
+
+impl MonoNanos {
+    /// The moment `nanos` later.
+    #[must_use]
+    pub fn plus(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
+    /// Nanoseconds from `earlier` to here; zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+fn read(id: ClockId) -> u64 {
+    nanos_of(clock_gettime(id))
+}
+
+fn nanos_of(time: Timespec) -> u64 {
+    let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    secs * NANOS_PER_SEC + nanos
+}
+
+/// Reads the monotonic clock.
+pub fn mono_now() -> MonoNanos {
+    MonoNanos(read(ClockId::Monotonic))
+}
+
+/// The monotonic and the wall clock, tied together at [`Clock::start`].
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    anchor_mono: MonoNanos,
+    anchor_wall: WallNanos,
+}
+
+impl Clock {
+    /// Reads both clocks and ties them together.
+    ///
+    /// The pair is read several times and the tightest reading is kept, so that a preemption between the two
+    /// reads cannot shift every stamp of the process.
+    pub fn start() -> Self {
+        let (anchor_mono, anchor_wall) = read_pair();
+        Self {
+            anchor_mono,
+            anchor_wall,
+        }
+    }
+
+    /// Reads the monotonic clock.
+    pub fn now(&self) -> MonoNanos {
+        mono_now()
+    }
+
+    /// The wall time of a monotonic moment, by the anchor of this process.
+    pub fn wall_at(&self, moment: MonoNanos) -> WallNanos {
+        let shifted =
+            i128::from(self.anchor_wall.0) + i128::from(moment.0) - i128::from(self.anchor_mono.0);
+        WallNanos(u64::try_from(shifted.max(0)).unwrap_or(u64::MAX))
+    }
+
+    /// The wall time now, by the anchor of this process.
+    pub fn wall_now(&self) -> WallNanos {
+        self.wall_at(self.now())
+    }
+
+    /// How far the system's wall clock has moved away from the anchor, in nanoseconds: positive when it was
+    /// set forward. A few microseconds are reading noise.
+    pub fn drift_ns(&self) -> i64 {
+        let (mono, wall) = read_pair();
+        let expected = i128::from(self.wall_at(mono).0);
+        let drift = i128::from(wall.0) - expected;
+        i64::try_from(drift).unwrap_or(if drift < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+/// Reads wall time between two reads of monotonic time, and keeps the tightest of a few tries.
+fn read_pair() -> (MonoNanos, WallNanos) {
+    let mut best = None;
+    for _ in 0..5 {
+        let before = read(ClockId::Monotonic);
+        let wall = read(ClockId::Realtime);
+        let after = read(ClockId::Monotonic);
+        let width = after.saturating_sub(before);
+        let middle = before + width / 2;
+        if best.is_none_or(|(narrowest, _, _)| width < narrowest) {
+            best = Some((width, MonoNanos(middle), WallNanos(wall)));
+        }
+    }
+    let (_, mono, wall) = best.expect("the loop above runs at least once");
+    (mono, wall)
+}
+
+/// Blocks this thread until `moment`, by an absolute `clock_nanosleep`; returns at once when it has passed.
+///
+/// An absolute sleep cannot drift, and a signal that interrupts it only leads to another sleep until the same moment.
+pub fn sleep_until(moment: MonoNanos) {
+    let request = Timespec {
+        tv_sec: i64::try_from(moment.0 / NANOS_PER_SEC).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(moment.0 % NANOS_PER_SEC).unwrap_or(0),
+    };
+    while rustix::thread::clock_nanosleep_absolute(ClockId::Monotonic, &request)
+        == Err(rustix::io::Errno::INTR)
+    {}
+}
+
+/// Sets the timer slack of this thread to 1 ns, so that sleeps end as close to their moment as the kernel can.
+///
+/// The default slack of 50 us is added to every sleep of a thread that did not ask for less
+/// (`prctl(2)`, `PR_SET_TIMERSLACK`). Returns whether the kernel accepted it.
+pub fn sharpen_sleeps() -> bool {
+    rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1)).is_ok()
+}

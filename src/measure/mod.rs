@@ -1,0 +1,1 @@
+//! Measuring: schedule, stamp, histograms, deliveries, objectives.

@@ -1,0 +1,1 @@
+//! Game rounds: the messages that natsbench publishes and reads.
