@@ -1,1 +1,2 @@
 //! Every socket and child process.
+pub mod managed_server;
