@@ -125,7 +125,10 @@ impl Credentials {
                 Some(Secret::new(seed))
             }
         };
-        Ok(Self::Jwt { jwt: Secret::new(jwt), seed })
+        Ok(Self::Jwt {
+            jwt: Secret::new(jwt),
+            seed,
+        })
     }
 
     /// Reads a file that holds an nkey seed, alone or in a block.
@@ -143,14 +146,20 @@ impl Credentials {
                 .ok_or(CredentialsError::NoSeed)?,
         };
         check_seed(&seed, line)?;
-        Ok(Self::NKey { seed: Secret::new(seed) })
+        Ok(Self::NKey {
+            seed: Secret::new(seed),
+        })
     }
 
     /// Fills in CONNECT, signing the server's nonce where that is needed.
     ///
     /// # Errors
     /// When there is nothing to sign.
-    pub fn apply(&self, nonce: Option<&str>, connect: &mut ConnectOptions) -> Result<(), CredentialsError> {
+    pub fn apply(
+        &self,
+        nonce: Option<&str>,
+        connect: &mut ConnectOptions,
+    ) -> Result<(), CredentialsError> {
         match self {
             Self::None => {}
             Self::UserPassword { user, password } => {
@@ -183,22 +192,30 @@ fn check_seed(seed: &str, line: usize) -> Result<(), CredentialsError> {
     if !seed.starts_with("SU") {
         return Err(bad("it is of another kind".to_owned()));
     }
-    KeyPair::from_seed(seed).map(|_| ()).map_err(|error| bad(error.to_string()))
+    KeyPair::from_seed(seed)
+        .map(|_| ())
+        .map_err(|error| bad(error.to_string()))
 }
 
 fn sign(pair: &KeyPair, nonce: Option<&str>) -> Result<String, CredentialsError> {
     let nonce = nonce.ok_or(CredentialsError::NoNonce)?;
-    let signature = pair.sign(nonce.as_bytes()).map_err(|error| CredentialsError::Sign(error.to_string()))?;
+    let signature = pair
+        .sign(nonce.as_bytes())
+        .map_err(|error| CredentialsError::Sign(error.to_string()))?;
     Ok(base64_url(&signature))
 }
 
 /// The content of the block of that name, and the line that it begins on. Dashes and blanks may vary.
 fn block(text: &str, name: &str) -> Result<Option<(usize, String)>, CredentialsError> {
     let is_marker = |line: &str, word: &str| {
-        line.starts_with('-') && line.trim_matches(|c: char| c == '-' || c.is_whitespace()) == format!("{word} {name}")
+        line.starts_with('-')
+            && line.trim_matches(|c: char| c == '-' || c.is_whitespace())
+                == format!("{word} {name}")
     };
     let mut lines = text.lines().map(str::trim).enumerate();
-    let Some((begin_idx, _)) = lines.find(|(_, line)| is_marker(line, "BEGIN")) else { return Ok(None) };
+    let Some((begin_idx, _)) = lines.find(|(_, line)| is_marker(line, "BEGIN")) else {
+        return Ok(None);
+    };
     let mut content = String::new();
     let mut content_idx = None;
     for (idx, line) in lines {
@@ -206,7 +223,9 @@ fn block(text: &str, name: &str) -> Result<Option<(usize, String)>, CredentialsE
         if line.starts_with("---") {
             return match content_idx {
                 Some(content_idx) => Ok(Some((content_idx + 1, content))),
-                None => Err(CredentialsError::EmptyBlock { line: begin_idx + 1 }),
+                None => Err(CredentialsError::EmptyBlock {
+                    line: begin_idx + 1,
+                }),
             };
         }
         if !line.is_empty() {
@@ -214,7 +233,9 @@ fn block(text: &str, name: &str) -> Result<Option<(usize, String)>, CredentialsE
             content.push_str(line);
         }
     }
-    Err(CredentialsError::Unterminated { line: begin_idx + 1 })
+    Err(CredentialsError::Unterminated {
+        line: begin_idx + 1,
+    })
 }
 
 /// Base64 for URLs without padding (RFC 4648 section 5), as the server wants signatures.
@@ -225,7 +246,9 @@ fn base64_url(bytes: &[u8]) -> String {
         let byte = |idx: usize| u32::from(chunk.get(idx).copied().unwrap_or(0));
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for idx in 0..=chunk.len() {
-            out.push(char::from(ALPHABET[(bits >> (18 - 6 * idx)) as usize & 0x3F]));
+            out.push(char::from(
+                ALPHABET[(bits >> (18 - 6 * idx)) as usize & 0x3F],
+            ));
         }
     }
     out
@@ -251,20 +274,41 @@ mod tests {
     fn a_credentials_file_gives_jwt_and_seed() {
         let seed = seed();
         let read = Credentials::from_creds_text(&creds(&seed)).unwrap();
-        let Credentials::Jwt { jwt, seed: Some(read_seed) } = read else { panic!() };
+        let Credentials::Jwt {
+            jwt,
+            seed: Some(read_seed),
+        } = read
+        else {
+            panic!()
+        };
         assert_eq!((jwt.expose(), read_seed.expose()), ("a.b.c", seed.as_str()));
     }
 
     #[test]
     fn faults_name_their_line() {
         let text = creds("nonsense");
-        assert!(matches!(Credentials::from_creds_text(&text), Err(CredentialsError::BadSeed { line: 8, .. })));
+        assert!(matches!(
+            Credentials::from_creds_text(&text),
+            Err(CredentialsError::BadSeed { line: 8, .. })
+        ));
         let cut = text.split("------END NATS").next().unwrap();
-        assert_eq!(Credentials::from_creds_text(cut), Err(CredentialsError::Unterminated { line: 1 }));
-        assert_eq!(Credentials::from_creds_text("x"), Err(CredentialsError::NoJwt));
-        assert!(matches!(Credentials::from_seed_text("\n\nSUX"), Err(CredentialsError::BadSeed { line: 3, .. })));
+        assert_eq!(
+            Credentials::from_creds_text(cut),
+            Err(CredentialsError::Unterminated { line: 1 })
+        );
+        assert_eq!(
+            Credentials::from_creds_text("x"),
+            Err(CredentialsError::NoJwt)
+        );
+        assert!(matches!(
+            Credentials::from_seed_text("\n\nSUX"),
+            Err(CredentialsError::BadSeed { line: 3, .. })
+        ));
         let account = KeyPair::new_account().seed().unwrap();
-        assert!(matches!(Credentials::from_seed_text(&account), Err(CredentialsError::BadSeed { .. })));
+        assert!(matches!(
+            Credentials::from_seed_text(&account),
+            Err(CredentialsError::BadSeed { .. })
+        ));
     }
 
     #[test]
@@ -272,24 +316,44 @@ mod tests {
         let seed = seed();
         let pair = KeyPair::from_seed(&seed).unwrap();
         let mut connect = ConnectOptions::default();
-        Credentials::from_seed_text(&seed).unwrap().apply(Some("nonce"), &mut connect).unwrap();
+        Credentials::from_seed_text(&seed)
+            .unwrap()
+            .apply(Some("nonce"), &mut connect)
+            .unwrap();
         assert_eq!(connect.nkey.as_deref(), Some(pair.public_key().as_str()));
-        assert_eq!(connect.sig.unwrap(), base64_url(&pair.sign(b"nonce").unwrap()));
+        assert_eq!(
+            connect.sig.unwrap(),
+            base64_url(&pair.sign(b"nonce").unwrap())
+        );
         let mut connect = ConnectOptions::default();
-        let without = Credentials::from_seed_text(&seed).unwrap().apply(None, &mut connect);
+        let without = Credentials::from_seed_text(&seed)
+            .unwrap()
+            .apply(None, &mut connect);
         assert_eq!(without, Err(CredentialsError::NoNonce));
     }
 
     #[test]
     fn secrets_are_never_shown() {
         let password = Secret::new("hunter2".to_owned());
-        let shown = format!("{password} {:?}", Credentials::UserPassword { user: "u".to_owned(), password: password.clone() });
+        let shown = format!(
+            "{password} {:?}",
+            Credentials::UserPassword {
+                user: "u".to_owned(),
+                password: password.clone()
+            }
+        );
         assert!(!shown.contains("hunter2"));
     }
 
     #[test]
     fn base64_agrees_with_rfc_4648() {
-        for (plain, encoded) in [(&b""[..], ""), (b"f", "Zg"), (b"fo", "Zm8"), (b"foo", "Zm9v"), (b"\xff\xef", "_-8")] {
+        for (plain, encoded) in [
+            (&b""[..], ""),
+            (b"f", "Zg"),
+            (b"fo", "Zm8"),
+            (b"foo", "Zm9v"),
+            (b"\xff\xef", "_-8"),
+        ] {
             assert_eq!(base64_url(plain), encoded);
         }
     }

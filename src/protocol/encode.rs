@@ -22,13 +22,18 @@ fn checked<'a>(argument: &'a str, role: &'static str) -> Result<&'a str, EncodeE
     } else {
         return Ok(argument);
     };
-    Err(EncodeError { argument: argument.to_owned(), role, reason })
+    Err(EncodeError {
+        argument: argument.to_owned(),
+        role,
+        reason,
+    })
 }
 
 /// `CONNECT`.
 pub fn connect(out: &mut Vec<u8>, options: &ConnectOptions) {
     out.extend_from_slice(b"CONNECT ");
-    serde_json::to_writer(&mut *out, options).expect("a plain struct of flags and strings is always JSON");
+    serde_json::to_writer(&mut *out, options)
+        .expect("a plain struct of flags and strings is always JSON");
     out.extend_from_slice(b"\r\n");
 }
 
@@ -46,9 +51,16 @@ pub fn pong(out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// A pattern or group that is empty or contains a blank: the server would take the rest for something else.
-pub fn sub(out: &mut Vec<u8>, pattern: &str, queue: Option<&str>, sid: u64) -> Result<(), EncodeError> {
+pub fn sub(
+    out: &mut Vec<u8>,
+    pattern: &str,
+    queue: Option<&str>,
+    sid: u64,
+) -> Result<(), EncodeError> {
     let pattern = checked(pattern, "a subject")?;
-    let queue = queue.map(|queue| checked(queue, "a queue group")).transpose()?;
+    let queue = queue
+        .map(|queue| checked(queue, "a queue group"))
+        .transpose()?;
     out.extend_from_slice(b"SUB ");
     out.extend_from_slice(pattern.as_bytes());
     out.push(b' ');
@@ -76,9 +88,16 @@ pub fn unsub(out: &mut Vec<u8>, sid: u64, max: Option<u64>) {
 ///
 /// # Errors
 /// A subject that is empty or contains a blank: the server would take the rest for a reply subject.
-pub fn publish(out: &mut Vec<u8>, subject: &str, reply: Option<&str>, payload: &[u8]) -> Result<(), EncodeError> {
+pub fn publish(
+    out: &mut Vec<u8>,
+    subject: &str,
+    reply: Option<&str>,
+    payload: &[u8],
+) -> Result<(), EncodeError> {
     let subject = checked(subject, "a subject")?;
-    let reply = reply.map(|reply| checked(reply, "a reply subject")).transpose()?;
+    let reply = reply
+        .map(|reply| checked(reply, "a reply subject"))
+        .transpose()?;
     let mut prefix = publish_prefix(subject);
     if let Some(reply) = reply {
         prefix.extend_from_slice(reply.as_bytes());
@@ -100,7 +119,9 @@ pub fn hpub(
     payload: &[u8],
 ) -> Result<(), EncodeError> {
     let subject = checked(subject, "a subject")?;
-    let reply = reply.map(|reply| checked(reply, "a reply subject")).transpose()?;
+    let reply = reply
+        .map(|reply| checked(reply, "a reply subject"))
+        .transpose()?;
     let mut block = Vec::new();
     headers.encode(&mut block);
     out.extend_from_slice(b"HPUB ");
@@ -173,7 +194,10 @@ mod tests {
         let mut out = Vec::new();
         connect(&mut out, &ConnectOptions::default());
         let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("CONNECT {\"verbose\":false,\"pedantic\":false"), "{text}");
+        assert!(
+            text.starts_with("CONNECT {\"verbose\":false,\"pedantic\":false"),
+            "{text}"
+        );
         assert!(!text.contains("pass"));
     }
 

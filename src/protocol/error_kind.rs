@@ -54,38 +54,97 @@ pub enum ServerErrorKind {
 
 /// Prefixes in lower case; the first that matches decides.
 const PREFIXES: [(&str, ServerErrorKind); 23] = [
-    ("authorization violation", ServerErrorKind::AuthorizationViolation),
-    ("authentication timeout", ServerErrorKind::AuthenticationTimeout),
-    ("authorization timeout", ServerErrorKind::AuthenticationTimeout),
-    ("user authentication expired", ServerErrorKind::AuthenticationExpired),
-    ("account authentication expired", ServerErrorKind::AuthenticationExpired),
-    ("user authentication revoked", ServerErrorKind::AuthenticationRevoked),
-    ("permissions violation for publish", ServerErrorKind::PublishPermission),
-    ("permissions violation for subscription", ServerErrorKind::SubscribePermission),
-    ("maximum connections exceeded", ServerErrorKind::MaximumConnections),
-    ("maximum account active connections exceeded", ServerErrorKind::MaximumAccountConnections),
-    ("maximum subscriptions exceeded", ServerErrorKind::MaximumSubscriptions),
+    (
+        "authorization violation",
+        ServerErrorKind::AuthorizationViolation,
+    ),
+    (
+        "authentication timeout",
+        ServerErrorKind::AuthenticationTimeout,
+    ),
+    (
+        "authorization timeout",
+        ServerErrorKind::AuthenticationTimeout,
+    ),
+    (
+        "user authentication expired",
+        ServerErrorKind::AuthenticationExpired,
+    ),
+    (
+        "account authentication expired",
+        ServerErrorKind::AuthenticationExpired,
+    ),
+    (
+        "user authentication revoked",
+        ServerErrorKind::AuthenticationRevoked,
+    ),
+    (
+        "permissions violation for publish",
+        ServerErrorKind::PublishPermission,
+    ),
+    (
+        "permissions violation for subscription",
+        ServerErrorKind::SubscribePermission,
+    ),
+    (
+        "maximum connections exceeded",
+        ServerErrorKind::MaximumConnections,
+    ),
+    (
+        "maximum account active connections exceeded",
+        ServerErrorKind::MaximumAccountConnections,
+    ),
+    (
+        "maximum subscriptions exceeded",
+        ServerErrorKind::MaximumSubscriptions,
+    ),
     ("maximum payload", ServerErrorKind::MaximumPayload),
     ("maximum control line", ServerErrorKind::MaximumControlLine),
     ("invalid subject", ServerErrorKind::InvalidSubject),
-    ("invalid publish subject", ServerErrorKind::InvalidPublishSubject),
+    (
+        "invalid publish subject",
+        ServerErrorKind::InvalidPublishSubject,
+    ),
     ("stale connection", ServerErrorKind::StaleConnection),
-    ("unknown protocol operation", ServerErrorKind::UnknownOperation),
-    ("invalid client protocol", ServerErrorKind::InvalidClientProtocol),
-    ("no responders requires headers", ServerErrorKind::NoRespondersNeedsHeaders),
-    ("secure connection - tls required", ServerErrorKind::TlsRequired),
-    ("connection throttling", ServerErrorKind::ConnectionThrottling),
+    (
+        "unknown protocol operation",
+        ServerErrorKind::UnknownOperation,
+    ),
+    (
+        "invalid client protocol",
+        ServerErrorKind::InvalidClientProtocol,
+    ),
+    (
+        "no responders requires headers",
+        ServerErrorKind::NoRespondersNeedsHeaders,
+    ),
+    (
+        "secure connection - tls required",
+        ServerErrorKind::TlsRequired,
+    ),
+    (
+        "connection throttling",
+        ServerErrorKind::ConnectionThrottling,
+    ),
     ("attempted to connect to", ServerErrorKind::WrongPort),
-    ("failed account registration", ServerErrorKind::FailedAccountRegistration),
+    (
+        "failed account registration",
+        ServerErrorKind::FailedAccountRegistration,
+    ),
 ];
 
 impl ServerErrorKind {
     /// Classifies the text of an `-ERR`.
     pub fn classify(text: &str) -> Self {
         let text = text.trim().trim_start_matches('\'');
-        let begins_with =
-            |prefix: &str| text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
-        PREFIXES.iter().find(|(prefix, _)| begins_with(prefix)).map_or(Self::Other, |(_, kind)| *kind)
+        let begins_with = |prefix: &str| {
+            text.get(..prefix.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+        };
+        PREFIXES
+            .iter()
+            .find(|(prefix, _)| begins_with(prefix))
+            .map_or(Self::Other, |(_, kind)| *kind)
     }
 
     /// Whether the server closes the connection after it. An unknown text is taken not to.
@@ -121,10 +180,22 @@ mod tests {
     #[test]
     fn texts_are_classified_by_prefix_in_any_case() {
         for (text, kind) in [
-            ("Authorization Violation", ServerErrorKind::AuthorizationViolation),
-            ("'MAXIMUM CONNECTIONS EXCEEDED'", ServerErrorKind::MaximumConnections),
-            ("Permissions Violation for Publish to \"a\"", ServerErrorKind::PublishPermission),
-            ("permissions violation for subscription to \"a\" (sid \"1\")", ServerErrorKind::SubscribePermission),
+            (
+                "Authorization Violation",
+                ServerErrorKind::AuthorizationViolation,
+            ),
+            (
+                "'MAXIMUM CONNECTIONS EXCEEDED'",
+                ServerErrorKind::MaximumConnections,
+            ),
+            (
+                "Permissions Violation for Publish to \"a\"",
+                ServerErrorKind::PublishPermission,
+            ),
+            (
+                "permissions violation for subscription to \"a\" (sid \"1\")",
+                ServerErrorKind::SubscribePermission,
+            ),
             ("Invalid Subject", ServerErrorKind::InvalidSubject),
             ("", ServerErrorKind::Other),
             ("\u{fffd}\u{fffd}", ServerErrorKind::Other),

@@ -42,19 +42,28 @@ impl Headers {
     pub fn parse(block: &[u8]) -> Result<Self, HeaderError> {
         let text = String::from_utf8_lossy(block);
         let mut lines = text.split("\r\n");
-        let first = lines.next().and_then(|line| line.strip_prefix(VERSION)).ok_or(HeaderError::NoVersion)?;
+        let first = lines
+            .next()
+            .and_then(|line| line.strip_prefix(VERSION))
+            .ok_or(HeaderError::NoVersion)?;
         let status = match first.trim() {
             "" => None,
             inline => {
                 let (code, description) = inline.split_once(' ').unwrap_or((inline, ""));
-                let bad = || HeaderError::BadStatus { text: inline.to_owned() };
-                Some((code.parse().map_err(|_| bad())?, description.trim().to_owned()))
+                let bad = || HeaderError::BadStatus {
+                    text: inline.to_owned(),
+                };
+                Some((
+                    code.parse().map_err(|_| bad())?,
+                    description.trim().to_owned(),
+                ))
             }
         };
         let mut entries = Vec::new();
         for line in lines.filter(|line| !line.is_empty()) {
-            let (name, value) =
-                line.split_once(':').ok_or_else(|| HeaderError::NoColon { line: line.to_owned() })?;
+            let (name, value) = line.split_once(':').ok_or_else(|| HeaderError::NoColon {
+                line: line.to_owned(),
+            })?;
             entries.push((name.trim().to_owned(), value.trim().to_owned()));
         }
         Ok(Self { status, entries })
@@ -65,14 +74,25 @@ impl Headers {
     /// # Errors
     /// A name or value that would break the block.
     pub fn push(&mut self, name: &str, value: &str) -> Result<(), EncodeError> {
-        let is_bad_name = name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control() || c == ':');
+        let is_bad_name = name.is_empty()
+            || name
+                .chars()
+                .any(|c| c.is_whitespace() || c.is_control() || c == ':');
         if is_bad_name {
             let reason = "is empty, or contains a blank or colon";
-            return Err(EncodeError { argument: name.to_owned(), role: "a header name", reason });
+            return Err(EncodeError {
+                argument: name.to_owned(),
+                role: "a header name",
+                reason,
+            });
         }
         if value.contains(['\r', '\n']) {
             let reason = "contains a line break";
-            return Err(EncodeError { argument: value.to_owned(), role: "a header value", reason });
+            return Err(EncodeError {
+                argument: value.to_owned(),
+                role: "a header value",
+                reason,
+            });
         }
         self.entries.push((name.to_owned(), value.to_owned()));
         Ok(())
@@ -80,12 +100,17 @@ impl Headers {
 
     /// The first value of a header, by name in any case.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.entries.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.entries
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// All headers in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.entries
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Appends the block.
@@ -124,9 +149,18 @@ mod tests {
 
     #[test]
     fn broken_blocks_are_refused() {
-        assert_eq!(Headers::parse(b"HTTP/1.1\r\n\r\n"), Err(HeaderError::NoVersion));
-        assert!(matches!(Headers::parse(b"NATS/1.0 abc\r\n\r\n"), Err(HeaderError::BadStatus { .. })));
-        assert!(matches!(Headers::parse(b"NATS/1.0\r\nx\r\n\r\n"), Err(HeaderError::NoColon { .. })));
+        assert_eq!(
+            Headers::parse(b"HTTP/1.1\r\n\r\n"),
+            Err(HeaderError::NoVersion)
+        );
+        assert!(matches!(
+            Headers::parse(b"NATS/1.0 abc\r\n\r\n"),
+            Err(HeaderError::BadStatus { .. })
+        ));
+        assert!(matches!(
+            Headers::parse(b"NATS/1.0\r\nx\r\n\r\n"),
+            Err(HeaderError::NoColon { .. })
+        ));
         let mut headers = Headers::default();
         assert!(headers.push("a b", "x").is_err());
         assert!(headers.push("a", "x\r\ny").is_err());

@@ -71,7 +71,9 @@ impl ServerInfo {
     /// # Errors
     /// When it is no JSON object, or a field has another type.
     pub fn parse(json: &[u8]) -> Result<Self, ProtocolError> {
-        serde_json::from_slice(json).map_err(|error| ProtocolError::BadInfo { reason: error.to_string() })
+        serde_json::from_slice(json).map_err(|error| ProtocolError::BadInfo {
+            reason: error.to_string(),
+        })
     }
 }
 
@@ -81,8 +83,12 @@ mod tests {
 
     #[test]
     fn missing_fields_have_defaults_and_unknown_ones_are_kept() {
-        let info = ServerInfo::parse(br#"{"version":"2.15.1","max_payload":1048576,"lnoc":true}"#).unwrap();
-        assert_eq!((info.version.as_str(), info.max_payload, info.port), ("2.15.1", 1 << 20, 0));
+        let info = ServerInfo::parse(br#"{"version":"2.15.1","max_payload":1048576,"lnoc":true}"#)
+            .unwrap();
+        assert_eq!(
+            (info.version.as_str(), info.max_payload, info.port),
+            ("2.15.1", 1 << 20, 0)
+        );
         assert_eq!(info.extra["lnoc"], serde_json::Value::Bool(true));
     }
 

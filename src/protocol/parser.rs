@@ -21,7 +21,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_control_line_bytes: 1 << 20, max_payload_bytes: 64 << 20 }
+        Self {
+            max_control_line_bytes: 1 << 20,
+            max_payload_bytes: 64 << 20,
+        }
     }
 }
 
@@ -194,20 +197,32 @@ impl Parser {
     /// Finds the next whole operation and moves behind it.
     #[inline]
     fn advance(&mut self) -> Result<Option<Found>, ProtocolError> {
-        let Some((line, next)) = self.line()? else { return Ok(None) };
+        let Some((line, next)) = self.line()? else {
+            return Ok(None);
+        };
         let begin = self.start;
         let bytes = &self.buffer[line.clone()];
         let found = match bytes {
             [b'M' | b'm', b'S' | b's', b'G' | b'g', b' ' | b'\t', ..] => {
                 return self.message("MSG", line.start + 4..line.end, next, false);
             }
-            [b'H' | b'h', b'M' | b'm', b'S' | b's', b'G' | b'g', b' ' | b'\t', ..] => {
+            [
+                b'H' | b'h',
+                b'M' | b'm',
+                b'S' | b's',
+                b'G' | b'g',
+                b' ' | b'\t',
+                ..,
+            ] => {
                 return self.message("HMSG", line.start + 5..line.end, next, true);
             }
             _ => simple_op(bytes, line.start),
         };
         let Some(found) = found else {
-            return Err(ProtocolError::UnknownOp { excerpt: excerpt(bytes), offset: self.offset });
+            return Err(ProtocolError::UnknownOp {
+                excerpt: excerpt(bytes),
+                offset: self.offset,
+            });
         };
         self.consume(next - begin);
         Ok(Some(found))
@@ -224,10 +239,19 @@ impl Parser {
                 if end > limit_bytes + 1 {
                     return Err(ProtocolError::LineTooLong { limit_bytes });
                 }
-                let text_end = if end > 0 && unread[end - 1] == b'\r' { end - 1 } else { end };
-                Ok(Some((self.start..self.start + text_end, self.start + end + 1)))
+                let text_end = if end > 0 && unread[end - 1] == b'\r' {
+                    end - 1
+                } else {
+                    end
+                };
+                Ok(Some((
+                    self.start..self.start + text_end,
+                    self.start + end + 1,
+                )))
             }
-            None if unread.len() > limit_bytes + 1 => Err(ProtocolError::LineTooLong { limit_bytes }),
+            None if unread.len() > limit_bytes + 1 => {
+                Err(ProtocolError::LineTooLong { limit_bytes })
+            }
             None => {
                 self.searched = unread.len();
                 Ok(None)
@@ -245,14 +269,22 @@ impl Parser {
     ) -> Result<Option<Found>, ProtocolError> {
         let Some(parsed) = parse_args(&self.buffer, args.clone(), has_headers) else {
             let excerpt = excerpt(&self.buffer[args]);
-            return Err(ProtocolError::BadArguments { op, excerpt, offset: self.offset });
+            return Err(ProtocolError::BadArguments {
+                op,
+                excerpt,
+                offset: self.offset,
+            });
         };
         let limit_bytes = self.limits.max_payload_bytes;
         let total_bytes = match usize::try_from(parsed.total_bytes) {
             Ok(total_bytes) if total_bytes <= limit_bytes => total_bytes,
             _ => {
                 let announced_bytes = parsed.total_bytes;
-                return Err(ProtocolError::PayloadTooLarge { op, announced_bytes, limit_bytes });
+                return Err(ProtocolError::PayloadTooLarge {
+                    op,
+                    announced_bytes,
+                    limit_bytes,
+                });
             }
         };
         let payload_end = payload_start + total_bytes;
@@ -267,7 +299,9 @@ impl Parser {
             return Err(ProtocolError::UnterminatedPayload { offset });
         }
         let header_bytes = parsed.header_bytes.unwrap_or(0);
-        let headers = parsed.header_bytes.map(|bytes| payload_start..payload_start + bytes);
+        let headers = parsed
+            .header_bytes
+            .map(|bytes| payload_start..payload_start + bytes);
         self.consume(payload_end + 2 - begin);
         Ok(Some(Found::Msg {
             subject: parsed.subject,
@@ -295,7 +329,13 @@ impl Parser {
         }
         let buffer = &self.buffer;
         match found {
-            Found::Msg { subject, sid, reply, headers, payload } => ServerOp::Msg(Msg {
+            Found::Msg {
+                subject,
+                sid,
+                reply,
+                headers,
+                payload,
+            } => ServerOp::Msg(Msg {
                 subject: &buffer[subject],
                 sid,
                 reply: reply.map(|range| &buffer[range]),
@@ -306,7 +346,9 @@ impl Parser {
             Found::Ping => ServerOp::Ping,
             Found::Pong => ServerOp::Pong,
             Found::Ok => ServerOp::Ok,
-            Found::Err(range) => ServerOp::Err(std::str::from_utf8(&buffer[range]).unwrap_or_default()),
+            Found::Err(range) => {
+                ServerOp::Err(std::str::from_utf8(&buffer[range]).unwrap_or_default())
+            }
         }
     }
 }
@@ -329,12 +371,23 @@ enum Found {
 
 /// Operations of one line; `line_start` is where `line` begins in the buffer.
 fn simple_op(line: &[u8], line_start: usize) -> Option<Found> {
-    let name_end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+    let name_end = line
+        .iter()
+        .position(|byte| matches!(byte, b' ' | b'\t'))
+        .unwrap_or(line.len());
     let (name, rest) = line.split_at(name_end);
-    let skipped = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    let trailing = rest[skipped..].iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let skipped = rest
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    let trailing = rest[skipped..]
+        .iter()
+        .rev()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
     let args = name_end + skipped..line.len() - trailing;
-    let in_buffer = |range: std::ops::Range<usize>| line_start + range.start..line_start + range.end;
+    let in_buffer =
+        |range: std::ops::Range<usize>| line_start + range.start..line_start + range.end;
     if name.eq_ignore_ascii_case(b"PING") {
         Some(Found::Ping)
     } else if name.eq_ignore_ascii_case(b"PONG") {
@@ -346,7 +399,11 @@ fn simple_op(line: &[u8], line_start: usize) -> Option<Found> {
     } else if name.eq_ignore_ascii_case(b"-ERR") {
         let text = &line[args.clone()];
         let is_quoted = text.len() >= 2 && text.starts_with(b"'") && text.ends_with(b"'");
-        Some(Found::Err(in_buffer(if is_quoted { args.start + 1..args.end - 1 } else { args })))
+        Some(Found::Err(in_buffer(if is_quoted {
+            args.start + 1..args.end - 1
+        } else {
+            args
+        })))
     } else {
         None
     }
@@ -379,7 +436,11 @@ fn parse_args(buffer: &[u8], args: std::ops::Range<usize>, has_headers: bool) ->
     };
     let number = |idx: usize| parse_number(&buffer[ranges[idx].clone()]);
     let total_bytes = number(n_args - 1)?;
-    let header_bytes = if has_headers { Some(number(n_args - 2)?) } else { None };
+    let header_bytes = if has_headers {
+        Some(number(n_args - 2)?)
+    } else {
+        None
+    };
     if header_bytes.is_some_and(|bytes| bytes > total_bytes) {
         return None;
     }
@@ -413,7 +474,15 @@ fn parse_number(digits: &[u8]) -> Option<u64> {
 fn excerpt(line: &[u8]) -> String {
     const MAX_BYTES: usize = 40;
     let text = String::from_utf8_lossy(&line[..line.len().min(MAX_BYTES)]);
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

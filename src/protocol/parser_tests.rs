@@ -37,27 +37,50 @@ fn operations_of_one_line_are_read_in_any_case() {
     one(b"PING\r\n", |op| assert_eq!(op, ServerOp::Ping));
     one(b"pong\r\n", |op| assert_eq!(op, ServerOp::Pong));
     one(b"+OK\r\n", |op| assert_eq!(op, ServerOp::Ok));
-    one(b"info {\"a\":1} \r\n", |op| assert_eq!(op, ServerOp::Info(b"{\"a\":1}")));
+    one(b"info {\"a\":1} \r\n", |op| {
+        assert_eq!(op, ServerOp::Info(b"{\"a\":1}"))
+    });
 }
 
 #[test]
 fn an_error_keeps_its_text() {
-    one(b"-ERR 'Permissions Violation for Publish to \"a'b\"'\r\n", |op| {
-        assert_eq!(op, ServerOp::Err("Permissions Violation for Publish to \"a'b\""));
+    one(
+        b"-ERR 'Permissions Violation for Publish to \"a'b\"'\r\n",
+        |op| {
+            assert_eq!(
+                op,
+                ServerOp::Err("Permissions Violation for Publish to \"a'b\"")
+            );
+        },
+    );
+    one(b"-ERR plain\r\n", |op| {
+        assert_eq!(op, ServerOp::Err("plain"))
     });
-    one(b"-ERR plain\r\n", |op| assert_eq!(op, ServerOp::Err("plain")));
-    one(b"-ERR '\xff'\r\n", |op| assert_eq!(op, ServerOp::Err("\u{fffd}")));
+    one(b"-ERR '\xff'\r\n", |op| {
+        assert_eq!(op, ServerOp::Err("\u{fffd}"))
+    });
 }
 
 #[test]
 fn a_message_has_subject_sid_and_payload() {
     one(b"MSG rounds.game.crash 9 5\r\nhello\r\n", |op| {
-        let expected =
-            Msg { subject: b"rounds.game.crash", sid: 9, reply: None, headers: None, payload: b"hello" };
+        let expected = Msg {
+            subject: b"rounds.game.crash",
+            sid: 9,
+            reply: None,
+            headers: None,
+            payload: b"hello",
+        };
         assert_eq!(op, ServerOp::Msg(expected));
     });
     one(b"MSG\ta\t9 \treply  0\r\n\r\n", |op| {
-        let expected = Msg { subject: b"a", sid: 9, reply: Some(b"reply"), headers: None, payload: b"" };
+        let expected = Msg {
+            subject: b"a",
+            sid: 9,
+            reply: Some(b"reply"),
+            headers: None,
+            payload: b"",
+        };
         assert_eq!(op, ServerOp::Msg(expected));
     });
 }
@@ -65,20 +88,38 @@ fn a_message_has_subject_sid_and_payload() {
 #[test]
 fn a_message_with_headers_separates_them_from_the_payload() {
     one(b"HMSG a 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", |op| {
-        let ServerOp::Msg(msg) = op else { panic!("{op:?}") };
-        assert_eq!((msg.reply, msg.headers, msg.payload), (Some(&b"r"[..]), Some(&b"NATS/1.0\r\n\r\n"[..]), &b"hi"[..]));
+        let ServerOp::Msg(msg) = op else {
+            panic!("{op:?}")
+        };
+        assert_eq!(
+            (msg.reply, msg.headers, msg.payload),
+            (Some(&b"r"[..]), Some(&b"NATS/1.0\r\n\r\n"[..]), &b"hi"[..])
+        );
     });
 }
 
 #[test]
 fn lengths_are_refused_before_their_bytes_arrive() {
-    for line in ["MSG a 1 67108865\r\n", "MSG a 1 9999999999999999999\r\n", "HMSG a 1 1 99999999999\r\n"] {
+    for line in [
+        "MSG a 1 67108865\r\n",
+        "MSG a 1 9999999999999999999\r\n",
+        "HMSG a 1 1 99999999999\r\n",
+    ] {
         let error = ops_of(&[line.as_bytes()]).1;
-        assert!(matches!(error, Some(ProtocolError::PayloadTooLarge { .. })), "{line}: {error:?}");
+        assert!(
+            matches!(error, Some(ProtocolError::PayloadTooLarge { .. })),
+            "{line}: {error:?}"
+        );
     }
-    let mut parser = Parser::new(Limits { max_control_line_bytes: 100, max_payload_bytes: 100 });
+    let mut parser = Parser::new(Limits {
+        max_control_line_bytes: 100,
+        max_payload_bytes: 100,
+    });
     parser.feed(&[b'a'; 102]);
-    assert_eq!(parser.next_op(), Err(ProtocolError::LineTooLong { limit_bytes: 100 }));
+    assert_eq!(
+        parser.next_op(),
+        Err(ProtocolError::LineTooLong { limit_bytes: 100 })
+    );
 }
 
 #[test]
@@ -122,17 +163,26 @@ fn server_op() -> impl Strategy<Value = Vec<u8>> {
         Just(b"+OK\r\n".to_vec()),
         "[a-z ]{0,30}".prop_map(|text| format!("-ERR '{text}'\r\n").into_bytes()),
         "[a-z]{0,30}".prop_map(|text| format!("INFO {{\"x\":\"{text}\"}}\r\n").into_bytes()),
-        (subject, any::<u32>(), prop::option::of("[a-z]{1,9}"), payload.clone()).prop_map(
-            |(subject, sid, reply, payload)| {
+        (
+            subject,
+            any::<u32>(),
+            prop::option::of("[a-z]{1,9}"),
+            payload.clone()
+        )
+            .prop_map(|(subject, sid, reply, payload)| {
                 let reply = reply.map(|reply| format!(" {reply}")).unwrap_or_default();
-                let mut bytes = format!("MSG {subject} {sid}{reply} {}\r\n", payload.len()).into_bytes();
+                let mut bytes =
+                    format!("MSG {subject} {sid}{reply} {}\r\n", payload.len()).into_bytes();
                 bytes.extend(payload);
                 bytes.extend(b"\r\n");
                 bytes
-            }
-        ),
+            }),
         (subject, payload).prop_map(|(subject, payload)| {
-            let mut bytes = format!("HMSG {subject} 1 12 {}\r\nNATS/1.0\r\n\r\n", payload.len() + 12).into_bytes();
+            let mut bytes = format!(
+                "HMSG {subject} 1 12 {}\r\nNATS/1.0\r\n\r\n",
+                payload.len() + 12
+            )
+            .into_bytes();
             bytes.extend(payload);
             bytes.extend(b"\r\n");
             bytes
