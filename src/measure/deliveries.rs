@@ -110,6 +110,8 @@ struct Tracker {
     announced: Option<u64>,
     /// Gaps below this number may have been closed.
     closed_below: u64,
+    /// The subscriber was there from the beginning, though the accounting as a whole was not.
+    is_from_zero: bool,
     publisher: u16,
     stream: u8,
 }
@@ -122,7 +124,7 @@ impl Tracker {
     fn counts(&self, start: Start) -> StreamCounts {
         let end = self.announced.unwrap_or(0).max(self.next);
         // Joined late and nothing seen: there is no telling how much of the stream was owed to us.
-        let is_unseen = start == Start::FirstSeen && !self.is_seen();
+        let is_unseen = start == Start::FirstSeen && !self.is_from_zero && !self.is_seen();
         let is_known = self.announced.is_some() && (!is_unseen || end == 0);
         StreamCounts {
             publisher: self.publisher,
@@ -198,6 +200,23 @@ impl Deliveries {
         }
     }
 
+    /// This subscriber was there before the stream began: whatever is missing before the first message that it
+    /// saw did not arrive. Has no effect with [`Start::FromZero`], which says so from the beginning.
+    pub fn cover_from_zero(&mut self, publisher: u16, stream: u8) {
+        if self.start == Start::FromZero {
+            return;
+        }
+        let Some(idx) = self.find_or_add(publisher, stream) else {
+            return;
+        };
+        let tracker = &mut self.streams[usize::from(idx)];
+        tracker.is_from_zero = true;
+        let gap_end = if tracker.is_seen() { tracker.first } else { 0 };
+        tracker.missing += gap_end;
+        tracker.first = 0;
+        self.open_gap(idx, 0, gap_end);
+    }
+
     /// The counts of all streams together.
     pub fn totals(&self) -> DeliveryCounts {
         let mut totals = DeliveryCounts {
@@ -265,6 +284,7 @@ impl Deliveries {
             reordered: 0,
             announced: None,
             closed_below: 0,
+            is_from_zero: false,
             publisher,
             stream,
         });
@@ -295,7 +315,7 @@ impl Deliveries {
         };
         let start = self.start;
         let tracker = &mut self.streams[usize::from(idx)];
-        if start == Start::FirstSeen && !tracker.is_seen() {
+        if start == Start::FirstSeen && !tracker.is_from_zero && !tracker.is_seen() {
             tracker.first = seq;
             tracker.next = seq;
         }

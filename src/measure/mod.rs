@@ -8,11 +8,13 @@
 //! - [`stamp`]: how those moments ride inside a JSON message.
 //! - [`histogram`]: latencies in constant memory.
 //! - [`deliveries`]: what was lost, duplicated or reordered, exactly.
+//! - [`end_of_run`]: how a subscriber in another process learns how much was sent.
 //! - [`recorder`]: the three histograms of one receiver.
 //! - [`slo`]: objectives and their three-valued verdict.
 //! - [`statistics`]: how many samples a percentile needs.
 
 pub mod deliveries;
+pub mod end_of_run;
 pub mod histogram;
 pub mod recorder;
 pub mod schedule;
