@@ -1,2 +1,11 @@
-//! Every socket and child process.
+//! Every socket and child process: where to connect, connecting, sessions, and a local nats-server.
+
+pub mod async_client;
+pub mod dial;
+pub mod direct;
 pub mod managed_server;
+pub mod session;
+mod stream;
+pub mod target;
+pub mod tls;
+pub mod ws;

@@ -38,7 +38,7 @@ fn operations_of_one_line_are_read_in_any_case() {
     one(b"pong\r\n", |op| assert_eq!(op, ServerOp::Pong));
     one(b"+OK\r\n", |op| assert_eq!(op, ServerOp::Ok));
     one(b"info {\"a\":1} \r\n", |op| {
-        assert_eq!(op, ServerOp::Info(b"{\"a\":1}"))
+        assert_eq!(op, ServerOp::Info(b"{\"a\":1}"));
     });
 }
 
@@ -54,10 +54,10 @@ fn an_error_keeps_its_text() {
         },
     );
     one(b"-ERR plain\r\n", |op| {
-        assert_eq!(op, ServerOp::Err("plain"))
+        assert_eq!(op, ServerOp::Err("plain"));
     });
     one(b"-ERR '\xff'\r\n", |op| {
-        assert_eq!(op, ServerOp::Err("\u{fffd}"))
+        assert_eq!(op, ServerOp::Err("\u{fffd}"));
     });
 }
 

@@ -1,0 +1,183 @@
+//! permessage-deflate without context takeover (RFC 7692), which is what nats-server negotiates.
+//!
+//! Each message is compressed on its own, so both sides are stateless between messages. The inflated size is
+//! bounded, because a few kilobytes can inflate to gigabytes.
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+
+/// The offer that we make in `Sec-WebSocket-Extensions`.
+pub const OFFER: &str =
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+
+/// The four bytes that end a sync flush and are left out on the wire (RFC 7692 section 7.2.1).
+const SYNC_TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
+
+/// Messages shorter than this go uncompressed; nats-server uses the same threshold.
+pub const MIN_COMPRESSED_BYTES: usize = 64;
+
+/// What went wrong with a compressed message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeflateError {
+    /// Not a deflate stream.
+    #[error("a compressed WebSocket message cannot be inflated")]
+    Corrupt,
+    /// Inflates to more than we accept.
+    #[error("a compressed WebSocket message inflates to more than {limit_bytes} bytes")]
+    TooLong {
+        /// Our limit.
+        limit_bytes: usize,
+    },
+}
+
+/// Inflates messages.
+#[derive(Debug)]
+pub struct Inflater {
+    state: Decompress,
+    out: Vec<u8>,
+    limit_bytes: usize,
+}
+
+impl Inflater {
+    /// An inflater that refuses to make more than `limit_bytes` of a message.
+    pub fn new(limit_bytes: usize) -> Self {
+        Self {
+            state: Decompress::new(false),
+            out: Vec::new(),
+            limit_bytes,
+        }
+    }
+
+    /// Inflates one whole message.
+    ///
+    /// # Errors
+    /// A corrupt message, or one over the limit.
+    pub fn inflate(&mut self, message: &[u8]) -> Result<&[u8], DeflateError> {
+        self.state.reset(false);
+        self.out.clear();
+        self.push(message)?;
+        self.push(&SYNC_TAIL)?;
+        Ok(&self.out)
+    }
+
+    fn push(&mut self, mut input: &[u8]) -> Result<(), DeflateError> {
+        loop {
+            if self.out.len() >= self.limit_bytes {
+                return Err(DeflateError::TooLong {
+                    limit_bytes: self.limit_bytes,
+                });
+            }
+            let room = (input.len() * 4)
+                .clamp(1 << 10, 1 << 16)
+                .min(self.limit_bytes - self.out.len());
+            self.out.reserve(room);
+            let consumed_before = self.state.total_in();
+            let produced_before = self.out.len();
+            let status = self
+                .state
+                .decompress_vec(input, &mut self.out, FlushDecompress::Sync)
+                .map_err(|_| DeflateError::Corrupt)?;
+            let consumed =
+                usize::try_from(self.state.total_in() - consumed_before).unwrap_or(input.len());
+            input = &input[consumed.min(input.len())..];
+            let is_stuck = consumed == 0 && self.out.len() == produced_before;
+            if status == Status::StreamEnd
+                || (input.is_empty() && self.out.len() < self.out.capacity())
+            {
+                return Ok(());
+            }
+            if is_stuck {
+                return if input.is_empty() {
+                    Ok(())
+                } else {
+                    Err(DeflateError::Corrupt)
+                };
+            }
+        }
+    }
+}
+
+/// Deflates messages.
+#[derive(Debug)]
+pub struct Deflater {
+    state: Compress,
+}
+
+impl Default for Deflater {
+    fn default() -> Self {
+        // Speed over size, like the server: the tool measures latency.
+        Self {
+            state: Compress::new(Compression::fast(), false),
+        }
+    }
+}
+
+impl Deflater {
+    /// Appends the compressed form of one message to `out`.
+    pub fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) {
+        self.state.reset();
+        let mut input = message;
+        loop {
+            out.reserve(input.len() / 2 + 64);
+            let consumed_before = self.state.total_in();
+            // Deflating into a vector with room cannot fail (`BufError` only says that there was no room).
+            let _ = self.state.compress_vec(input, out, FlushCompress::Sync);
+            let consumed = usize::try_from(self.state.total_in() - consumed_before).unwrap_or(0);
+            input = &input[consumed.min(input.len())..];
+            if input.is_empty() && out.len() < out.capacity() {
+                break;
+            }
+        }
+        if out.ends_with(&SYNC_TAIL) {
+            out.truncate(out.len() - SYNC_TAIL.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_bomb_is_refused() {
+        let mut small = Vec::new();
+        Deflater::default().deflate(&vec![0; 10_000_000], &mut small);
+        assert!(small.len() < 100_000);
+        let refused = Inflater::new(1 << 20).inflate(&small).map(<[u8]>::len);
+        assert_eq!(
+            refused,
+            Err(DeflateError::TooLong {
+                limit_bytes: 1 << 20
+            })
+        );
+    }
+
+    #[test]
+    fn the_example_of_rfc_7692_inflates() {
+        // Section 7.2.3.1: "Hello" in one compressed block.
+        let mut inflater = Inflater::new(100);
+        assert_eq!(
+            inflater
+                .inflate(&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00])
+                .unwrap(),
+            b"Hello"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn deflate_then_inflate_gives_the_message_back(messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..5000), 1..5)) {
+            let (mut deflater, mut inflater) = (Deflater::default(), Inflater::new(1 << 20));
+            for message in messages {
+                let mut wire = Vec::new();
+                deflater.deflate(&message, &mut wire);
+                prop_assert_eq!(inflater.inflate(&wire).unwrap(), &message[..]);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Inflater::new(1000).inflate(&bytes);
+        }
+    }
+}
