@@ -1,1 +1,55 @@
-//! Results to text.
+//! Results to text. A renderer takes a result and a writer; it measures nothing and decides nothing.
+
+pub mod chart;
+pub mod hdr_log;
+mod human;
+mod markdown;
+pub mod message;
+pub mod progress;
+mod table;
+
+use std::io::{self, Write};
+
+use crate::results::RunResult;
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people: one screen.
+    Human,
+    /// One object, schema `natsbench.result/1`.
+    Json,
+    /// Tables for a document or a pull request.
+    Markdown,
+}
+
+/// How text is to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// Colour marks judgement; nothing depends on it.
+    pub color: bool,
+    /// Columns.
+    pub width: u16,
+    /// Characters outside ASCII may be used.
+    pub unicode: bool,
+}
+
+/// Writes a result.
+///
+/// # Errors
+/// When the writer fails.
+pub fn write_result(
+    out: &mut dyn Write,
+    result: &RunResult,
+    format: Format,
+    style: Style,
+) -> io::Result<()> {
+    match format {
+        Format::Human => human::write(out, result, style),
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, result)?;
+            writeln!(out)
+        }
+        Format::Markdown => markdown::write(out, result),
+    }
+}
