@@ -1,1 +1,16 @@
-//! The load engine.
+//! The load engine: publishes on an open schedule, receives, and accounts for every message.
+//!
+//! One pacing thread writes, on the sockets of all publishers. Receiving threads (one for a few subscribers, more
+//! for many) each own their histograms. An orchestrating task ([`latency`], [`publish`], [`subscribe`]) takes
+//! the run through its phases and builds the result. Nothing in here prints, exits or reads the environment.
+
+pub mod accounting;
+pub mod latency;
+pub mod links;
+pub mod outcome;
+pub mod pacer;
+pub mod plan;
+pub mod publish;
+pub mod publisher;
+pub mod receiver;
+pub mod subscribe;

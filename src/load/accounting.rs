@@ -1,0 +1,173 @@
+//! The sink of a `latency` run: one subscriber's deliveries, and the histograms of its thread.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::clock::{Clock, MonoNanos};
+use crate::load::publisher::StreamSent;
+use crate::load::receiver::{LiveReceived, Sink};
+use crate::measure::deliveries::{Arrival, Deliveries, Start};
+use crate::measure::recorder::Recorder;
+use crate::measure::stamp::{self, Origin, Phase, RunId, Stamp};
+use crate::protocol::Msg;
+
+/// How the stamps of a subscriber's messages were found, and what was not ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SinkCounts {
+    /// Stamps at their fixed place.
+    pub n_fixed: u64,
+    /// Stamps found by parsing: the message was re-encoded on the way.
+    pub n_parsed: u64,
+    /// Messages with a `timestamp` only.
+    pub n_timestamp_only: u64,
+    /// Rounds without either.
+    pub n_unstamped: u64,
+    /// Messages of other runs.
+    pub n_foreign: u64,
+    /// Messages that are not JSON.
+    pub n_undecodable: u64,
+}
+
+impl SinkCounts {
+    /// Adds the counts of another subscriber.
+    pub fn add(&mut self, other: &Self) {
+        self.n_fixed += other.n_fixed;
+        self.n_parsed += other.n_parsed;
+        self.n_timestamp_only += other.n_timestamp_only;
+        self.n_unstamped += other.n_unstamped;
+        self.n_foreign += other.n_foreign;
+        self.n_undecodable += other.n_undecodable;
+    }
+}
+
+/// One subscriber of one run.
+pub struct RunSink {
+    run: RunId,
+    clock: Clock,
+    received_ns: u64,
+    deliveries: Deliveries,
+    counts: SinkCounts,
+    live: Arc<LiveReceived>,
+    n_new: u64,
+    n_new_warmup: u64,
+    is_announced: bool,
+    is_complete: bool,
+}
+
+impl RunSink {
+    /// A subscriber that was there before the first message of `run`.
+    pub fn new(run: RunId, clock: Clock, live: Arc<LiveReceived>) -> Self {
+        Self {
+            run,
+            clock,
+            received_ns: 0,
+            deliveries: Deliveries::new(Start::FromZero),
+            counts: SinkCounts::default(),
+            live,
+            n_new: 0,
+            n_new_warmup: 0,
+            is_announced: false,
+            is_complete: false,
+        }
+    }
+
+    /// What was delivered.
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
+    }
+
+    /// How stamps were found.
+    pub fn counts(&self) -> &SinkCounts {
+        &self.counts
+    }
+
+    #[inline]
+    fn account(&mut self, stamp: &Stamp, recorder: &mut Recorder) {
+        if stamp.run != self.run {
+            self.counts.n_foreign += 1;
+            return;
+        }
+        if stamp.phase == Phase::WarmUp {
+            self.n_new_warmup += 1;
+            return;
+        }
+        self.n_new += 1;
+        // A further copy is counted, but never recorded: it would weigh one message twice.
+        if self
+            .deliveries
+            .observe(stamp.publisher, stamp.stream, stamp.seq)
+            != Arrival::Duplicate
+        {
+            record_delivery(recorder, stamp, self.received_ns);
+        }
+    }
+
+    /// Messages whose stamp is not at its fixed place.
+    #[cold]
+    fn account_slowly(&mut self, payload: &[u8], recorder: &mut Recorder) {
+        match stamp::read(payload) {
+            Origin::Fixed(stamp) | Origin::Parsed(stamp) => {
+                self.counts.n_parsed += 1;
+                self.account(&stamp, recorder);
+            }
+            Origin::TimestampOnly { .. } => self.counts.n_timestamp_only += 1,
+            Origin::None => self.counts.n_unstamped += 1,
+            Origin::Undecodable => self.counts.n_undecodable += 1,
+        }
+    }
+}
+
+/// Records response and service of one delivery. Lateness is recorded where it arises, by the publisher.
+#[inline]
+pub(crate) fn record_delivery(recorder: &mut Recorder, stamp: &Stamp, received_ns: u64) {
+    recorder
+        .response
+        .record(received_ns.wrapping_sub(stamp.intended_ns).cast_signed());
+    recorder
+        .service
+        .record(received_ns.wrapping_sub(stamp.sent_ns).cast_signed());
+}
+
+impl Sink for RunSink {
+    #[inline]
+    fn begin_read(&mut self, received: MonoNanos) {
+        self.received_ns = self.clock.wall_at(received).0;
+    }
+
+    #[inline]
+    fn on_message(&mut self, message: &Msg<'_>, recorder: &mut Recorder) {
+        match Stamp::read_fixed(message.payload) {
+            Some(stamp) => {
+                self.counts.n_fixed += 1;
+                self.account(&stamp, recorder);
+            }
+            None => self.account_slowly(message.payload, recorder),
+        }
+    }
+
+    fn end_read(&mut self) -> bool {
+        if self.n_new > 0 {
+            self.live
+                .n_received
+                .fetch_add(std::mem::take(&mut self.n_new), Ordering::Relaxed);
+        }
+        if self.n_new_warmup > 0 {
+            self.live
+                .n_warmup
+                .fetch_add(std::mem::take(&mut self.n_new_warmup), Ordering::Relaxed);
+        }
+        if self.is_announced && !self.is_complete && self.deliveries.is_complete() {
+            self.is_complete = true;
+            self.live.n_complete.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    fn announce(&mut self, sent: &[StreamSent]) {
+        for stream in sent {
+            self.deliveries
+                .announce(stream.publisher, stream.stream, stream.n_sent);
+        }
+        self.is_announced = true;
+    }
+}

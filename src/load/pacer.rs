@@ -1,0 +1,416 @@
+//! The pacing thread: sleeps until the next round is due, then sends whatever is due, itself.
+//!
+//! The schedule is data: the intended time of round `k` is a pure function of `k`, and round `k` belongs to publisher
+//! `k mod n`. A stall (of this thread, or of a write) delays rounds but never removes or forgives them. Sleeps
+//! are absolute `clock_nanosleep` calls with 1 ns timer slack; the thread never spins.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{self, MonoNanos, mono_now};
+use crate::load::plan::Extent;
+use crate::load::publisher::{Intended, Publisher, Stamping, StreamSent};
+use crate::measure::histogram::LatencyHistogram;
+use crate::measure::schedule::Schedule;
+use crate::measure::stamp::Phase;
+use crate::units::Rate;
+
+/// From this rate on, the thread wakes once a tick and sends what has become due: a sleep ends some 50 us late, so
+/// that finer pacing would only cost the broker CPU time.
+const TICK_ABOVE_PER_S: f64 = 50_000.0;
+/// The tick at such rates. It is part of the result.
+const TICK_NS: u64 = 500_000;
+/// Longest sleep: after it the thread looks for a stop and for answers to pings that wait to be written.
+const MAX_SLEEP_NS: u64 = 20_000_000;
+/// Lead of the first due time over the start of a phase, so that the first round is not late by construction.
+const LEAD_NS: u64 = 1_000_000;
+/// Without a schedule, each publisher sends at most this many rounds before the next one has its turn.
+const TURN_ROUNDS: u64 = 256;
+
+/// When rounds are due.
+#[derive(Debug, Clone)]
+pub enum Pace {
+    /// On an open schedule.
+    Schedule(Schedule),
+    /// As soon as the one before is written.
+    BackToBack,
+}
+
+/// The tick that a rate is paced with; `None` where every round has a wake-up of its own.
+pub fn tick_ns(rate: Rate) -> Option<u64> {
+    (rate.per_s() > TICK_ABOVE_PER_S).then_some(TICK_NS)
+}
+
+/// One phase to run.
+#[derive(Debug, Clone)]
+pub struct PhasePlan {
+    /// The phase that stamps carry.
+    pub phase: Phase,
+    /// When rounds are due.
+    pub pace: Pace,
+    /// See [`tick_ns`].
+    pub tick_ns: Option<u64>,
+    /// When it ends.
+    pub extent: Extent,
+    /// How long blocked writes may go on after the last due time.
+    pub give_up_after: Duration,
+}
+
+/// What a phase did.
+#[derive(Debug)]
+pub struct PhaseOutcome {
+    /// The moment that the schedule counts from.
+    pub started: MonoNanos,
+    /// When the last round had been sent, or given up.
+    pub ended: MonoNanos,
+    /// Rounds that the schedule asked for until the end; without a schedule, what was sent.
+    pub n_planned: u64,
+    /// Rounds sent.
+    pub n_sent: u64,
+    /// Messages sent, by stream.
+    pub streams: Vec<StreamSent>,
+    /// sent - intended, of every round; empty without a schedule.
+    pub lateness: LatencyHistogram,
+    /// Connections that broke, with the reason.
+    pub failures: Vec<(usize, String)>,
+}
+
+/// Counters that anyone may read while the thread runs.
+#[derive(Debug, Default)]
+pub struct LiveSent {
+    n_rounds: AtomicU64,
+}
+
+impl LiveSent {
+    /// Rounds sent in the current phase.
+    pub fn n_rounds(&self) -> u64 {
+        self.n_rounds.load(Ordering::Relaxed)
+    }
+}
+
+/// A last message for each publisher: subject and payload.
+pub type FinalMessages = Vec<Option<(String, Vec<u8>)>>;
+
+enum Command {
+    Phase(PhasePlan, oneshot::Sender<PhaseOutcome>),
+    Finish(FinalMessages, oneshot::Sender<()>),
+}
+
+/// The pacing thread, from outside.
+#[derive(Debug)]
+pub struct Pacer {
+    commands: Sender<Command>,
+    live: Arc<LiveSent>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Pacer {
+    /// Starts the thread. `stop` ends the current phase early; the thread itself ends with [`Pacer::join`].
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        publishers: Vec<Publisher>,
+        stamping: Stamping,
+        stop: CancellationToken,
+    ) -> io::Result<Self> {
+        let (commands, inbox) = channel();
+        let live = Arc::new(LiveSent::default());
+        let worker = Worker {
+            publishers,
+            stamping,
+            stop,
+            live: Arc::clone(&live),
+        };
+        let thread = std::thread::Builder::new()
+            .name("pacer".to_owned())
+            .spawn(move || worker.serve(&inbox))?;
+        Ok(Self {
+            commands,
+            live,
+            thread,
+        })
+    }
+
+    /// Counters of the current phase.
+    pub fn live(&self) -> &Arc<LiveSent> {
+        &self.live
+    }
+
+    /// Runs one phase; `None` if the thread has died.
+    pub async fn run(&self, plan: PhasePlan) -> Option<PhaseOutcome> {
+        let (reply, outcome) = oneshot::channel();
+        self.commands.send(Command::Phase(plan, reply)).ok()?;
+        outcome.await.ok()
+    }
+
+    /// Sends the last messages, and a PING on every connection.
+    pub async fn finish(&self, messages: FinalMessages) {
+        let (reply, done) = oneshot::channel();
+        if self.commands.send(Command::Finish(messages, reply)).is_ok() {
+            // A dead thread has nothing more to send; its failure shows in the phase.
+            let _ = done.await;
+        }
+    }
+
+    /// Ends the thread and waits for it; `false` if it panicked.
+    pub fn join(self) -> bool {
+        drop(self.commands);
+        self.thread.join().is_ok()
+    }
+}
+
+struct Worker {
+    publishers: Vec<Publisher>,
+    stamping: Stamping,
+    stop: CancellationToken,
+    live: Arc<LiveSent>,
+}
+
+impl Worker {
+    fn serve(mut self, inbox: &Receiver<Command>) {
+        // Without fine slack every sleep ends some 50 us later; the lateness histogram would show it.
+        let _ = clock::sharpen_sleeps();
+        loop {
+            match inbox.recv_timeout(Duration::from_nanos(MAX_SLEEP_NS)) {
+                Ok(Command::Phase(plan, reply)) => {
+                    let outcome = self.run_phase(&plan);
+                    // Nobody waits any more when the run was given up.
+                    let _ = reply.send(outcome);
+                }
+                Ok(Command::Finish(messages, reply)) => {
+                    self.finish(messages);
+                    let _ = reply.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => self.flush_all(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn flush_all(&mut self) {
+        for publisher in &mut self.publishers {
+            publisher.flush();
+        }
+    }
+
+    fn finish(&mut self, messages: FinalMessages) {
+        let mut messages = messages.into_iter();
+        for publisher in &mut self.publishers {
+            let message = messages.next().flatten();
+            if publisher.is_alive() {
+                publisher.send_final(
+                    message
+                        .as_ref()
+                        .map(|(subject, payload)| (subject.as_str(), payload.as_slice())),
+                );
+            }
+        }
+    }
+
+    fn run_phase(&mut self, plan: &PhasePlan) -> PhaseOutcome {
+        self.live.n_rounds.store(0, Ordering::Relaxed);
+        let mut lateness = LatencyHistogram::new();
+        let started = mono_now().plus(LEAD_NS);
+        let mut progress = PhaseProgress::new(plan, started, self.publishers.len());
+        while !progress.is_done(&self.publishers) {
+            progress.advance(plan, mono_now(), self.stop.is_cancelled());
+            for (idx, publisher) in self.publishers.iter_mut().enumerate() {
+                let n_sent = publisher.send_due(
+                    plan.phase,
+                    &self.stamping,
+                    |n| progress.intended(plan, idx, n),
+                    &mut lateness,
+                );
+                progress.cursors[idx] += n_sent;
+            }
+            self.live
+                .n_rounds
+                .store(progress.n_sent(), Ordering::Relaxed);
+            progress.wait(plan, &self.publishers);
+        }
+        let failures = self.publishers.iter().enumerate();
+        PhaseOutcome {
+            started,
+            ended: mono_now(),
+            n_planned: progress.n_planned(),
+            n_sent: progress.n_sent(),
+            failures: failures
+                .filter_map(|(idx, publisher)| {
+                    publisher.failure().map(|error| (idx, error.to_string()))
+                })
+                .collect(),
+            streams: self
+                .publishers
+                .iter_mut()
+                .flat_map(Publisher::take_streams)
+                .collect(),
+            lateness,
+        }
+    }
+}
+
+/// Where a phase stands.
+struct PhaseProgress {
+    started: MonoNanos,
+    /// Rounds sent by each publisher.
+    cursors: Vec<u64>,
+    /// Rounds due so far.
+    n_due: u64,
+    /// Rounds in the phase; shrinks to what is due when the phase is stopped.
+    n_total: u64,
+    /// A phase without schedule ends here.
+    ends_at: Option<MonoNanos>,
+    /// After this nothing more is tried.
+    gives_up_at: Option<MonoNanos>,
+    is_over: bool,
+}
+
+impl PhaseProgress {
+    fn new(plan: &PhasePlan, started: MonoNanos, n_publishers: usize) -> Self {
+        let duration_ns = match plan.extent {
+            Extent::Duration(duration) => {
+                Some(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+            }
+            Extent::Rounds(_) | Extent::Endless => None,
+        };
+        let (n_total, last_due_ns) = match (&plan.pace, plan.extent) {
+            (Pace::Schedule(schedule), Extent::Duration(_)) => (
+                schedule.count_within(duration_ns.unwrap_or(u64::MAX)),
+                duration_ns,
+            ),
+            (Pace::Schedule(schedule), Extent::Rounds(n)) => (n, Some(schedule.due_ns(n))),
+            (Pace::BackToBack, Extent::Rounds(n)) => (n, None),
+            (_, Extent::Endless) | (Pace::BackToBack, Extent::Duration(_)) => (u64::MAX, None),
+        };
+        let grace_ns = u64::try_from(plan.give_up_after.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            started,
+            cursors: vec![0; n_publishers],
+            n_due: 0,
+            n_total,
+            ends_at: matches!(plan.pace, Pace::BackToBack)
+                .then(|| duration_ns.map(|ns| started.plus(ns)))
+                .flatten(),
+            gives_up_at: last_due_ns.map(|ns| started.plus(ns).plus(grace_ns)),
+            is_over: false,
+        }
+    }
+
+    fn n_sent(&self) -> u64 {
+        self.cursors.iter().sum()
+    }
+
+    fn n_planned(&self) -> u64 {
+        if self.n_total == u64::MAX {
+            self.n_sent()
+        } else {
+            self.n_total
+        }
+    }
+
+    /// The global number of the `n`th next round of publisher `idx`.
+    fn round_idx(&self, idx: usize, n: u64) -> u64 {
+        let n_publishers = self.cursors.len() as u64;
+        (self.cursors[idx] + n)
+            .saturating_mul(n_publishers)
+            .saturating_add(idx as u64)
+    }
+
+    fn intended(&self, plan: &PhasePlan, idx: usize, n: u64) -> Option<Intended> {
+        let round_idx = self.round_idx(idx, n);
+        if round_idx >= self.n_due {
+            return None;
+        }
+        match &plan.pace {
+            Pace::Schedule(schedule) => {
+                Some(Intended::At(self.started.plus(schedule.due_ns(round_idx))))
+            }
+            Pace::BackToBack => (n < TURN_ROUNDS).then_some(Intended::Now),
+        }
+    }
+
+    /// Moves what is due up to `now`.
+    fn advance(&mut self, plan: &PhasePlan, now: MonoNanos, is_stopped: bool) {
+        let may_begin = now >= self.started;
+        self.n_due = match &plan.pace {
+            Pace::Schedule(schedule) if may_begin => {
+                schedule.due_by(now.since(self.started)).min(self.n_total)
+            }
+            Pace::BackToBack if may_begin => self.n_total,
+            _ => 0,
+        };
+        let is_past = |moment: Option<MonoNanos>| moment.is_some_and(|moment| now >= moment);
+        if is_stopped || is_past(self.ends_at) {
+            // What is due stays due and is counted as planned; nothing new falls due.
+            if matches!(plan.pace, Pace::Schedule(_)) {
+                self.n_total = self.n_due;
+                let grace = u64::try_from(plan.give_up_after.as_nanos()).unwrap_or(u64::MAX);
+                let limit = now.plus(grace);
+                self.gives_up_at =
+                    Some(self.gives_up_at.map_or(limit, |earlier| earlier.min(limit)));
+            } else {
+                self.is_over = true;
+            }
+        }
+        self.is_over |= is_past(self.gives_up_at);
+    }
+
+    fn is_done(&self, publishers: &[Publisher]) -> bool {
+        let is_finished = |(idx, publisher): (usize, &Publisher)| {
+            !publisher.is_alive()
+                || (self.round_idx(idx, 0) >= self.n_total && !publisher.is_blocked())
+        };
+        self.is_over || publishers.iter().enumerate().all(is_finished)
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&self, plan: &PhasePlan, publishers: &[Publisher]) {
+        if self.is_done(publishers) {
+            return;
+        }
+        let now = mono_now();
+        let next_due = match &plan.pace {
+            Pace::Schedule(schedule) => self.started.plus(schedule.due_ns(self.n_due)),
+            Pace::BackToBack => now.max(self.started),
+        };
+        let next_due = plan
+            .tick_ns
+            .map_or(next_due, |tick| next_due.max(now.plus(tick)));
+        let wake_at = next_due.min(now.plus(MAX_SLEEP_NS));
+        let mut blocked: Vec<_> = publishers
+            .iter()
+            .filter_map(Publisher::blocked_fd)
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT))
+            .collect();
+        if blocked.is_empty() {
+            clock::sleep_until(wake_at);
+            return;
+        }
+        // Publishers that are not blocked still have to be served at their due times; without a schedule there is
+        // nothing to do before a socket takes more, unless another publisher is free.
+        let is_any_free = blocked.len()
+            < publishers
+                .iter()
+                .filter(|publisher| publisher.is_alive())
+                .count();
+        let wake_at = match plan.pace {
+            Pace::BackToBack if !is_any_free => now.plus(MAX_SLEEP_NS),
+            _ => wake_at,
+        };
+        let wait_ns = wake_at.since(now);
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::try_from(wait_ns.min(999_999_999)).unwrap_or(0),
+        };
+        // An interrupted or failed poll only means that the loop looks again.
+        let _ = poll(&mut blocked, Some(&timeout));
+    }
+}

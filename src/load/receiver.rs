@@ -1,0 +1,508 @@
+//! Receiving threads: each runs many connections on a single-threaded runtime and owns what they record into.
+//!
+//! No lock, no allocation, no JSON parse and no clock read per message: a connection's [`Sink`] is told the
+//! moment of each socket read once, and then every message of that read. Interval snapshots are swapped out
+//! once a second by a task of the same thread, so that nobody waits for anybody.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::clock::MonoNanos;
+use crate::load::plan::Endpoint;
+use crate::load::publisher::StreamSent;
+use crate::measure::recorder::Recorder;
+use crate::net::dial::{ConnectionFacts, DialError, dial};
+use crate::net::session::{Session, SessionError};
+use crate::protocol::{Msg, ServerOp, encode};
+
+/// Connections that one thread opens at the same time.
+const MAX_PARALLEL_DIALS: usize = 32;
+/// How often interval snapshots are swapped out.
+const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
+
+/// Where a connection's messages go.
+pub trait Sink: 'static {
+    /// A socket read has brought bytes at this moment.
+    fn begin_read(&mut self, received: MonoNanos);
+    /// One message of that read; `recorder` is the one of the thread.
+    fn on_message(&mut self, message: &Msg<'_>, recorder: &mut Recorder);
+    /// Everything of that read has been handed over. `false` ends the connection.
+    fn end_read(&mut self) -> bool;
+    /// So much was sent: the end of every stream is now known.
+    fn announce(&mut self, sent: &[StreamSent]);
+}
+
+/// What a receiving thread is told.
+#[derive(Debug, Clone)]
+pub enum Control {
+    /// Go on.
+    Run,
+    /// So much was sent.
+    Announce(Arc<Vec<StreamSent>>),
+    /// Close the connections and report.
+    Stop,
+}
+
+/// Counters that anyone may read while the threads run; shared by all threads.
+#[derive(Debug, Default)]
+pub struct LiveReceived {
+    /// Measured messages, duplicates included.
+    pub n_received: AtomicU64,
+    /// Messages of the warm-up.
+    pub n_warmup: AtomicU64,
+    /// Connections that have everything that was announced.
+    pub n_complete: AtomicU64,
+    /// Connections that have ended by themselves.
+    pub n_ended: AtomicU64,
+}
+
+impl LiveReceived {
+    /// Reads one of the counters.
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
+
+/// One subscription to make on each connection.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// Pattern.
+    pub pattern: String,
+    /// Queue group.
+    pub queue: Option<String>,
+    /// Whether the run goes on when the server refuses it.
+    pub is_optional: bool,
+}
+
+/// Why receiving could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The server refused a subscription.
+    #[error("the server refused to subscribe to `{pattern}`: {text}")]
+    Refused {
+        /// The pattern.
+        pattern: String,
+        /// The text of `-ERR`.
+        text: String,
+    },
+    /// The connection broke while subscribing.
+    #[error("the connection broke while subscribing")]
+    Session(#[from] SessionError),
+    /// The system gave no thread or runtime.
+    #[error("cannot start a receiving thread")]
+    Thread(#[source] io::Error),
+    /// A receiving thread panicked.
+    #[error("a receiving thread stopped unexpectedly")]
+    Died,
+}
+
+/// What one receiving thread is to do.
+#[derive(Clone)]
+pub struct ReceiverPlan {
+    /// Where to connect.
+    pub endpoint: Endpoint,
+    /// Number of the first connection, for reports.
+    pub first_idx: usize,
+    /// How many connections.
+    pub n_connections: usize,
+    /// What to subscribe to on each.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub struct ConnectionReport<S> {
+    /// Its number.
+    pub idx: usize,
+    /// Its sink, with all it has recorded.
+    pub sink: S,
+    /// Why it ended before it was told to.
+    pub failure: Option<String>,
+    /// What the server complained about, the first few.
+    pub server_errors: Vec<String>,
+}
+
+/// The ends of a receiving thread that the orchestrator holds.
+#[derive(Debug)]
+pub struct Receiver<R> {
+    ready: Option<oneshot::Receiver<Result<Vec<Ready>, StartError>>>,
+    thread: std::thread::JoinHandle<R>,
+}
+
+/// A connection that has subscribed.
+#[derive(Debug)]
+pub struct Ready {
+    /// What is known about it.
+    pub facts: ConnectionFacts,
+    /// Patterns of optional subscriptions that the server refused, with its words.
+    pub refused: Vec<(String, String)>,
+}
+
+/// What a receiving thread shares with the rest.
+#[derive(Clone)]
+pub struct Channels {
+    /// Orders.
+    pub control: watch::Receiver<Control>,
+    /// Interval snapshots.
+    pub snapshots: mpsc::Sender<Recorder>,
+    /// Counters.
+    pub live: Arc<LiveReceived>,
+}
+
+impl<S: Sink + Send> Receiver<Vec<ConnectionReport<S>>> {
+    /// Starts a thread that connects, subscribes, and receives until it is told to stop.
+    ///
+    /// `make_sink` makes the sink of each connection; all sinks of a thread share one recorder.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start<F>(
+        plan: ReceiverPlan,
+        channels: Channels,
+        make_sink: F,
+    ) -> Result<Self, StartError>
+    where
+        F: Fn(usize) -> S + Send + 'static,
+    {
+        let (ready_sender, ready) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        let thread = std::thread::Builder::new()
+            .name(format!("receiver-{}", plan.first_idx))
+            .spawn(move || {
+                let local = LocalSet::new();
+                local.block_on(
+                    &runtime,
+                    receive_all(plan, channels, make_sink, ready_sender),
+                )
+            })
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            ready: Some(ready),
+            thread,
+        })
+    }
+
+    /// Waits until every connection of the thread has subscribed.
+    ///
+    /// # Errors
+    /// The first connection that could not.
+    pub async fn ready(&mut self) -> Result<Vec<Ready>, StartError> {
+        match self.ready.take() {
+            Some(ready) => ready.await.unwrap_or(Err(StartError::Died)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Waits for the thread, which must have been told to stop. `None` if it panicked.
+    pub fn join(self) -> Option<Vec<ConnectionReport<S>>> {
+        self.thread.join().ok()
+    }
+}
+
+async fn receive_all<S, F>(
+    plan: ReceiverPlan,
+    channels: Channels,
+    make_sink: F,
+    ready: oneshot::Sender<Result<Vec<Ready>, StartError>>,
+) -> Vec<ConnectionReport<S>>
+where
+    S: Sink,
+    F: Fn(usize) -> S,
+{
+    let opened = match open_all(&plan).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            // Nobody waits any more when another thread has failed first.
+            let _ = ready.send(Err(error));
+            return Vec::new();
+        }
+    };
+    let (sessions, facts): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
+    let _ = ready.send(Ok(facts));
+
+    let recorder = Rc::new(RefCell::new(Recorder::new()));
+    let mut tasks = JoinSet::new();
+    for (offset, session) in sessions.into_iter().enumerate() {
+        let idx = plan.first_idx + offset;
+        let connection = Connection {
+            session,
+            sink: make_sink(idx),
+            recorder: Rc::clone(&recorder),
+        };
+        tasks.spawn_local(connection.receive(
+            idx,
+            channels.control.clone(),
+            Arc::clone(&channels.live),
+        ));
+    }
+    let reports = collect(tasks, &recorder, &channels.snapshots).await;
+    // The last interval; the channel may be full only while the orchestrator is busy taking from it.
+    let last = recorder.borrow_mut().take();
+    let _ = channels.snapshots.send(last).await;
+    reports
+}
+
+/// Waits for the connections, and swaps out a snapshot every second.
+async fn collect<S: Sink>(
+    mut tasks: JoinSet<ConnectionReport<S>>,
+    recorder: &RefCell<Recorder>,
+    snapshots: &mpsc::Sender<Recorder>,
+) -> Vec<ConnectionReport<S>> {
+    let mut reports = Vec::new();
+    let mut period = tokio::time::interval(SNAPSHOT_PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    period.tick().await;
+    loop {
+        // Both are cancel-safe.
+        tokio::select! {
+            ended = tasks.join_next() => match ended {
+                Some(Ok(report)) => reports.push(report),
+                // A panic in a connection must not pass as a quiet subscriber.
+                Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                None => return reports,
+            },
+            _ = period.tick() => {
+                // A full channel only means that this interval becomes part of the next.
+                if let Ok(permit) = snapshots.try_reserve() {
+                    permit.send(recorder.borrow_mut().take());
+                }
+            }
+        }
+    }
+}
+
+async fn open_all(plan: &ReceiverPlan) -> Result<Vec<(Session, Ready)>, StartError> {
+    let gate = Arc::new(Semaphore::new(MAX_PARALLEL_DIALS));
+    let mut tasks = JoinSet::new();
+    for offset in 0..plan.n_connections {
+        let (plan, gate) = (plan.clone(), Arc::clone(&gate));
+        tasks.spawn_local(async move {
+            let _permit = gate.acquire().await;
+            open_one(&plan).await.map(|opened| (offset, opened))
+        });
+    }
+    let mut opened = Vec::with_capacity(plan.n_connections);
+    while let Some(joined) = tasks.join_next().await {
+        opened.push(joined.map_err(|_| StartError::Died)??);
+    }
+    opened.sort_by_key(|(offset, _)| *offset);
+    Ok(opened.into_iter().map(|(_, one)| one).collect())
+}
+
+async fn open_one(plan: &ReceiverPlan) -> Result<(Session, Ready), StartError> {
+    let (mut session, facts) = dial_any(&plan.endpoint).await?;
+    let mut refused = Vec::new();
+    for (idx, subscription) in plan.subscriptions.iter().enumerate() {
+        // One at a time: `-ERR 'Invalid Subject'` names neither subject nor subscription.
+        let answer = subscribe(&mut session, subscription, idx as u64 + 1);
+        let answer = tokio::time::timeout(plan.endpoint.dial.timeout, answer)
+            .await
+            .map_err(|_| DialError::Timeout {
+                step: crate::net::dial::Step::Connect,
+                limit: plan.endpoint.dial.timeout,
+            })??;
+        match answer {
+            None => {}
+            Some(text) if subscription.is_optional => {
+                refused.push((subscription.pattern.clone(), text));
+            }
+            Some(text) => {
+                return Err(StartError::Refused {
+                    pattern: subscription.pattern.clone(),
+                    text,
+                });
+            }
+        }
+    }
+    Ok((session, Ready { facts, refused }))
+}
+
+/// Dials the servers in order until one answers.
+///
+/// # Errors
+/// What the first of them said: it is the one that was meant.
+pub async fn dial_any(endpoint: &Endpoint) -> Result<(Session, ConnectionFacts), DialError> {
+    let mut first_error = None;
+    for target in &endpoint.servers {
+        match dial(target, &endpoint.dial).await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => _ = first_error.get_or_insert(error),
+        }
+    }
+    Err(first_error.unwrap_or(DialError::Tcp {
+        attempts: Vec::new(),
+    }))
+}
+
+/// Subscribes and waits until the server has answered; returns its complaint if it refused.
+async fn subscribe(
+    session: &mut Session,
+    subscription: &Subscription,
+    sid: u64,
+) -> Result<Option<String>, SessionError> {
+    if let Err(error) = encode::sub(
+        session.out(),
+        &subscription.pattern,
+        subscription.queue.as_deref(),
+        sid,
+    ) {
+        return Ok(Some(error.to_string()));
+    }
+    encode::ping(session.out());
+    session.flush().await?;
+    let mut complaint = None;
+    loop {
+        let mut is_pinged = false;
+        while let Some(op) = session.next_op()? {
+            match op {
+                ServerOp::Pong => return Ok(complaint),
+                ServerOp::Err(text) => complaint = Some(text.to_owned()),
+                ServerOp::Ping => {
+                    is_pinged = true;
+                    break;
+                }
+                // Messages may already flow on an earlier subscription; the run has not begun.
+                _ => {}
+            }
+        }
+        if is_pinged {
+            encode::pong(session.out());
+            session.flush().await?;
+        } else {
+            session.read().await?;
+        }
+    }
+}
+
+/// One subscribed connection. All connections of a thread share its recorder, which each borrows for the length
+/// of one read's messages.
+struct Connection<S> {
+    session: Session,
+    sink: S,
+    recorder: Rc<RefCell<Recorder>>,
+}
+
+impl<S: Sink> Connection<S> {
+    async fn receive(
+        mut self,
+        idx: usize,
+        mut control: watch::Receiver<Control>,
+        live: Arc<LiveReceived>,
+    ) -> ConnectionReport<S> {
+        let mut server_errors = Vec::new();
+        let failure = loop {
+            match self
+                .receive_until_told(&mut control, &mut server_errors)
+                .await
+            {
+                Ok(Told::Control) => {}
+                Ok(Told::SinkIsDone) => break None,
+                Err(error) => {
+                    live.n_ended.fetch_add(1, Ordering::Relaxed);
+                    break Some(error_chain(&error));
+                }
+            }
+            let told = control.borrow_and_update().clone();
+            match told {
+                Control::Run => {}
+                Control::Announce(sent) => {
+                    self.sink.announce(&sent);
+                    if !self.sink.end_read() {
+                        break None;
+                    }
+                }
+                Control::Stop => break None,
+            }
+        };
+        if failure.is_none() {
+            // A goodbye that the peer does not answer must not hold up the report.
+            let _ = tokio::time::timeout(Duration::from_millis(200), self.session.close()).await;
+        }
+        ConnectionReport {
+            idx,
+            sink: self.sink,
+            failure,
+            server_errors,
+        }
+    }
+
+    async fn receive_until_told(
+        &mut self,
+        control: &mut watch::Receiver<Control>,
+        server_errors: &mut Vec<String>,
+    ) -> Result<Told, SessionError> {
+        // The future is made once for many reads: making it takes a lock.
+        let mut changed = std::pin::pin!(control.changed());
+        loop {
+            // Both are cancel-safe: see `Session::read`, and `watch::Receiver::changed` loses no value.
+            tokio::select! {
+                read = self.session.read() => read?,
+                told = &mut changed => {
+                    // A dropped sender means that the orchestrator is gone.
+                    return Ok(if told.is_ok() { Told::Control } else { Told::SinkIsDone });
+                }
+            }
+            let n_pings = self.hand_over(server_errors)?;
+            for _ in 0..n_pings {
+                encode::pong(self.session.out());
+            }
+            if n_pings > 0 {
+                self.session.flush().await?;
+            }
+            if !self.sink.end_read() {
+                return Ok(Told::SinkIsDone);
+            }
+        }
+    }
+
+    /// Hands every whole operation to the sink; returns how many pings want an answer.
+    fn hand_over(&mut self, server_errors: &mut Vec<String>) -> Result<usize, SessionError> {
+        const MAX_KEPT_ERRORS: usize = 10;
+        let mut n_pings = 0;
+        let mut recorder = self.recorder.borrow_mut();
+        self.sink.begin_read(self.session.received_at());
+        while let Some(op) = self.session.next_op()? {
+            match op {
+                ServerOp::Msg(message) => self.sink.on_message(&message, &mut recorder),
+                ServerOp::Ping => n_pings += 1,
+                ServerOp::Err(text) if server_errors.len() < MAX_KEPT_ERRORS => {
+                    server_errors.push(text.to_owned());
+                }
+                _ => {}
+            }
+        }
+        Ok(n_pings)
+    }
+}
+
+enum Told {
+    Control,
+    SinkIsDone,
+}
+
+/// An error with its causes on one line.
+pub(crate) fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
