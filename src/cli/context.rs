@@ -1,0 +1,170 @@
+//! Contexts of the `nats` command line: `~/.config/nats/context/NAME.json`, read as they are.
+//!
+//! A context is used only when it is asked for by name: a load tool must not aim at whatever was selected last.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::cli::connection::pick_credentials;
+use crate::cli::error::CliError;
+use crate::protocol::{Credentials, Secret};
+
+/// The fields of a context that mean something here; others are left alone.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ContextFile {
+    url: String,
+    token: String,
+    user: String,
+    password: String,
+    creds: String,
+    nkey: String,
+    cert: String,
+    key: String,
+    ca: String,
+    user_jwt: String,
+    user_seed: String,
+}
+
+/// A context, with paths expanded.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    pub(crate) urls: Vec<String>,
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    user: Option<String>,
+    password: Option<String>,
+    token: Option<String>,
+    creds: Option<PathBuf>,
+    nkey: Option<PathBuf>,
+    jwt: Option<String>,
+    seed: Option<String>,
+}
+
+impl Context {
+    /// Reads the context of that name.
+    ///
+    /// # Errors
+    /// A missing or malformed file, by name and line; a name that is a path.
+    pub(crate) fn load(name: &str) -> Result<Self, CliError> {
+        if name.is_empty() || name.contains(['/', '\\']) || name == ".." {
+            return Err(CliError::usage(format!("`{name}` is not a context name"))
+                .hint("names as `nats context ls` shows them"));
+        }
+        let directory = config_directory()
+            .ok_or_else(|| CliError::usage("there is no home directory to look for contexts in"))?
+            .join("nats/context");
+        let path = directory.join(format!("{name}.json"));
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            CliError::usage(format!(
+                "cannot read the context `{name}` from `{}`",
+                path.display()
+            ))
+            .because(&error)
+            .hint(known_contexts(&directory))
+        })?;
+        let file: ContextFile = serde_json::from_str(&text).map_err(|error| {
+            CliError::usage(format!(
+                "the context file `{}` is malformed at line {}, column {}",
+                path.display(),
+                error.line(),
+                error.column()
+            ))
+            .because(&error)
+        })?;
+        file.expand()
+    }
+
+    /// The credentials of the context, in the order of the `nats` command line.
+    pub(crate) fn credentials(&self) -> Result<Option<Credentials>, CliError> {
+        let user = self.user.as_deref();
+        let (creds, nkey) = (self.creds.as_deref(), self.nkey.as_deref());
+        if user.is_some() || creds.is_some() || nkey.is_some() {
+            return pick_credentials(user, self.password.as_deref(), creds, nkey, None);
+        }
+        if let Some(jwt) = &self.jwt {
+            let seed = self.seed.clone().map(Secret::new);
+            return Ok(Some(Credentials::Jwt {
+                jwt: Secret::new(jwt.clone()),
+                seed,
+            }));
+        }
+        pick_credentials(None, None, None, None, self.token.as_deref())
+    }
+}
+
+impl ContextFile {
+    fn expand(self) -> Result<Context, CliError> {
+        let path = |value: &str| (!value.is_empty()).then(|| expand_path(value)).flatten();
+        let text = |field: &str, value: String| match value.split_once("://") {
+            Some((scheme @ ("op" | "nsc" | "env" | "data" | "file"), _)) => {
+                Err(CliError::usage(format!(
+                    "the context takes `{field}` from `{scheme}://`, which natsbench cannot read"
+                ))
+                .hint(format!("give it with `--{field}` or in the environment")))
+            }
+            _ => Ok((!value.is_empty()).then_some(value)),
+        };
+        Ok(Context {
+            urls: self
+                .url
+                .split(',')
+                .map(str::trim)
+                .filter(|url| !url.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            ca: path(&self.ca),
+            cert: path(&self.cert),
+            key: path(&self.key),
+            creds: path(&self.creds),
+            nkey: path(&self.nkey),
+            user: text("user", self.user)?,
+            password: text("password", self.password)?,
+            token: text("token", self.token)?,
+            jwt: text("creds", self.user_jwt)?,
+            seed: text("creds", self.user_seed)?,
+        })
+    }
+}
+
+/// `$XDG_CONFIG_HOME` or `~/.config`, on every Unix, as the `nats` command line has it.
+fn config_directory() -> Option<PathBuf> {
+    let xdg = std::env::var_os("XDG_CONFIG_HOME")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from);
+    xdg.or_else(|| std::env::home_dir().map(|home| home.join(".config")))
+}
+
+/// Expands `~/` and `$HOME/` at the beginning.
+fn expand_path(value: &str) -> Option<PathBuf> {
+    for prefix in ["~/", "$HOME/", "${HOME}/"] {
+        if let Some(rest) = value.strip_prefix(prefix) {
+            return std::env::home_dir().map(|home| home.join(rest));
+        }
+    }
+    Some(PathBuf::from(
+        value.strip_prefix("file://").unwrap_or(value),
+    ))
+}
+
+fn known_contexts(directory: &Path) -> String {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()?
+                .strip_suffix(".json")
+                .map(str::to_owned)
+        })
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        return "there are no contexts; give the broker with `--server URL`".to_owned();
+    }
+    format!("one of these contexts: {}", names.join(", "))
+}
