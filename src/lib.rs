@@ -7,7 +7,7 @@
 //! - **Doctor.** target -> checks -> findings -> report -> exit code.
 //!
 //! Modules are layers; a module imports from a strictly lower layer or from its own folder
-//! (`tests/it/layers.rs` checks it):
+//! (`tests/layers.rs` checks it):
 //!
 //! | layer | modules |
 //! |---|---|
