@@ -84,10 +84,9 @@ fn server_config(explicit: Option<PathBuf>) -> Result<ManagedServerConfig, CliEr
         env_bin: std::env::var_os("NATS_SERVER_BIN").map(PathBuf::from),
         path_env: std::env::var_os("PATH"),
         tools_dir: None,
+        executable: std::env::current_exe().ok(),
     })
-    .map_err(|error| {
-        CliError::new(exit::UNREACHABLE, "there is no usable nats-server").because(&error)
-    })?;
+    .map_err(|error| CliError::new(exit::UNREACHABLE, error.to_string()))?;
     let mut config = ManagedServerConfig::new(binary);
     // The child must not outlive us, even when we are killed outright.
     config.supervisor = std::env::current_exe().ok();

@@ -89,7 +89,12 @@ impl CliError {
             let _ = writeln!(out, "  {}{}", " ".repeat(before), "^".repeat(width));
         }
         for cause in &self.causes {
-            let _ = writeln!(out, "  because: {}", printable(cause));
+            let mut lines = cause.trim_end().lines().map(printable);
+            let _ = writeln!(out, "  because: {}", lines.next().unwrap_or_default());
+            // A list of what was looked at, say; indented, so that it cannot pass for an error of its own.
+            for line in lines {
+                let _ = writeln!(out, "    {line}");
+            }
         }
         if let Some(hint) = &self.hint {
             let _ = writeln!(out, "  try: {hint}");

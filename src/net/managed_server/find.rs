@@ -69,8 +69,10 @@ pub struct FindServer {
     /// The value of `PATH`.
     pub path_env: Option<OsString>,
     /// The directory that holds `nats-server-<version>/bin/nats-server`; by default `.tools` in the working
-    /// directory, then `.tools` next to it.
+    /// directory, then `.tools` next to it, then `.tools` of the checkout that `executable` was built in.
     pub tools_dir: Option<PathBuf>,
+    /// The path of this program.
+    pub executable: Option<PathBuf>,
 }
 
 /// Why a binary cannot be used.
@@ -136,7 +138,11 @@ pub fn find_server(places: FindServer) -> Result<PathBuf, ServerNotFound> {
         };
     }
     let tools_dirs = places.tools_dir.map_or_else(
-        || vec![PathBuf::from(".tools"), PathBuf::from("../.tools")],
+        || {
+            let near = [PathBuf::from(".tools"), PathBuf::from("../.tools")];
+            let of_checkout = places.executable.as_deref().and_then(checkout_tools);
+            near.into_iter().chain(of_checkout).collect()
+        },
         |dir| vec![dir],
     );
     let on_path = places.path_env.as_ref().into_iter().flat_map(|path_env| {
@@ -156,6 +162,12 @@ pub fn find_server(places: FindServer) -> Result<PathBuf, ServerNotFound> {
         }
     }
     Err(ServerNotFound { rejected })
+}
+
+/// `.tools` of the checkout, for a program that lies in `target/<profile>/` of it.
+pub(super) fn checkout_tools(executable: &Path) -> Option<PathBuf> {
+    let target = executable.parent()?.parent()?;
+    (target.file_name()? == "target").then(|| target.with_file_name(".tools"))
 }
 
 /// Absolute, so that a later change of the working directory does not matter.

@@ -19,10 +19,10 @@ fn manifest_dir() -> PathBuf {
 
 fn server() -> PathBuf {
     find_server(FindServer {
-        explicit: None,
         env_bin: env::var_os("NATS_SERVER_BIN").map(PathBuf::from),
         path_env: env::var_os("PATH"),
         tools_dir: Some(manifest_dir().join(".tools")),
+        ..FindServer::default()
     })
     .unwrap_or_else(|missing| panic!("{missing}"))
 }
@@ -236,6 +236,7 @@ fn what_was_named_is_never_replaced() {
         env_bin: Some(server()),
         path_env: env::var_os("PATH"),
         tools_dir: Some(manifest_dir().join(".tools")),
+        ..FindServer::default()
     })
     .unwrap_err();
     assert_eq!(error.rejected.len(), 1);
@@ -271,6 +272,17 @@ fn too_old_a_server_on_the_path_gives_way_to_the_newest_in_the_tools_directory()
         text.contains("is version 2.9.10, at least 2.10.0 is needed"),
         "{text}"
     );
+}
+
+#[test]
+fn a_program_in_a_target_directory_belongs_to_a_checkout_with_tools() {
+    let tools = |executable: &str| find::checkout_tools(Path::new(executable));
+    assert_eq!(
+        tools("/src/natsbench/target/release/natsbench"),
+        Some(PathBuf::from("/src/natsbench/.tools"))
+    );
+    assert_eq!(tools("/usr/local/bin/natsbench"), None);
+    assert_eq!(tools("natsbench"), None);
 }
 
 #[test]
