@@ -1,5 +1,12 @@
 //! What the integration tests share: a runner for the built binary and real brokers.
 
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::match_wild_err_arm,
+    reason = "the tests that use the rest follow"
+)]
+
 mod broker;
 mod natsbench;
 mod wait;
