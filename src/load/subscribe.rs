@@ -264,6 +264,7 @@ struct Seen {
     response_ns: Option<i64>,
     service_ns: Option<i64>,
     seq: Option<u64>,
+    n_missing: u64,
     note: Option<&'static str>,
 }
 
@@ -352,6 +353,7 @@ impl Observer {
             response_ns: Some(received_ns.wrapping_sub(stamp.intended_ns).cast_signed()),
             service_ns: Some(received_ns.wrapping_sub(stamp.sent_ns).cast_signed()),
             seq: Some(stamp.seq),
+            n_missing: 0,
             note: None,
         };
         if stamp.phase == Phase::WarmUp {
@@ -369,6 +371,9 @@ impl Observer {
         };
         match arrival {
             Arrival::InOrder => {}
+            // The other members of a queue group have what is missing here.
+            Arrival::AfterGap { .. } if self.shared.is_queue => {}
+            Arrival::AfterGap { n_missing } => seen.n_missing = n_missing,
             Arrival::Reordered => seen.note = Some("reordered"),
             Arrival::Duplicate => {
                 seen.note = Some("duplicate");
@@ -480,6 +485,7 @@ impl Observer {
             response_ns: seen.response_ns,
             service_ns: seen.service_ns,
             seq: seen.seq,
+            n_missing: seen.n_missing,
             note: seen.note,
         };
         write_line(&mut self.line_bytes, lines.format, &line);

@@ -41,6 +41,11 @@ pub enum Start {
 pub enum Arrival {
     /// New, and after all others of its stream.
     InOrder,
+    /// The same, but so many numbers before it have not arrived, or not yet.
+    AfterGap {
+        /// How many.
+        n_missing: u64,
+    },
     /// New, but one sent after it arrived before it.
     Reordered,
     /// Seen before.
@@ -321,10 +326,15 @@ impl Deliveries {
         }
         if seq >= tracker.next {
             let gap = tracker.next..seq;
-            tracker.missing += seq - tracker.next;
+            let n_missing = seq - tracker.next;
+            tracker.missing += n_missing;
             tracker.next = seq + 1;
             self.open_gap(idx, gap.start, gap.end);
-            Arrival::InOrder
+            if n_missing == 0 {
+                Arrival::InOrder
+            } else {
+                Arrival::AfterGap { n_missing }
+            }
         } else if seq < tracker.first {
             // Overtaken by the message that we took for the first one.
             let gap = seq + 1..tracker.first;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::rounds::Round;
-use crate::units::{NANOS_PER_SEC, format_nanos};
+use crate::units::{NANOS_PER_SEC, format_count, format_nanos};
 
 /// How a message is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct MessageLine<'a> {
     pub service_ns: Option<i64>,
     /// Sequence number in its stream.
     pub seq: Option<u64>,
+    /// Messages of its stream that should have come before it and have not, or not yet.
+    pub n_missing: u64,
     /// Something unusual about it.
     pub note: Option<&'a str>,
 }
@@ -55,6 +57,8 @@ struct JsonLine<'a> {
     service_ns: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
+    #[serde(skip_serializing_if = "is_zero")]
+    n_missing: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
     /// The payload as JSON, where it is JSON.
@@ -63,6 +67,14 @@ struct JsonLine<'a> {
     /// The payload as text, where it is not; bytes that are no UTF-8 are replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Appends the line of one message to `out`.
@@ -87,6 +99,7 @@ fn write_json(out: &mut Vec<u8>, line: &MessageLine<'_>) {
         response_ns: line.response_ns,
         service_ns: line.service_ns,
         seq: line.seq,
+        n_missing: line.n_missing,
         note: line.note,
         text: payload.is_none().then_some(&text),
         // A payload with line breaks would break the rule of one line a message.
@@ -116,6 +129,9 @@ fn write_pretty(out: &mut Vec<u8>, line: &MessageLine<'_>) {
     );
     if let Some(response_ns) = line.response_ns {
         let _ = write!(out, " {:>9}", format_nanos(response_ns));
+    }
+    if line.n_missing > 0 {
+        let _ = write!(out, "  [gap: {} missing]", format_count(line.n_missing));
     }
     if let Some(note) = line.note {
         let _ = write!(out, "  [{note}]");
@@ -177,6 +193,7 @@ mod tests {
             response_ns: Some(1_234_567),
             service_ns: None,
             seq: Some(7),
+            n_missing: 2,
             note: Some("reordered"),
         };
         let mut out = Vec::new();
@@ -193,7 +210,9 @@ mod tests {
             "{line}"
         );
         assert!(
-            line.contains("2.47x") && line.contains("1.23 ms") && line.ends_with("[reordered]\n"),
+            line.contains("2.47x")
+                && line.contains("1.23 ms")
+                && line.ends_with("[gap: 2 missing]  [reordered]\n"),
             "{line}"
         );
     }
