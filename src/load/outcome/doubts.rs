@@ -1,0 +1,131 @@
+//! Everything that speaks against taking the numbers of a run at face value.
+
+use crate::load::accounting::SinkCounts;
+use crate::load::pacer::PhaseOutcome;
+use crate::measure::histogram::LatencyHistogram;
+use crate::measure::recorder::Recorder;
+use crate::measure::slo::Doubt;
+use crate::units::{format_count, format_nanos};
+
+use super::parts::ratio;
+
+/// A wall clock that moved by less than this against the monotonic clock did not step: reading both takes time, and
+/// slewing a clock moves it by at most 500 us a second only while it is wrong.
+pub(super) const CLOCK_STEP_NS: u64 = 5_000_000;
+/// Below this share of the planned rounds, the generator did not keep its rate.
+const MIN_RATE_RATIO: f64 = 0.99;
+/// Lateness up to this is the resolution of any sleeping generator and never a reason for doubt.
+const TOLERATED_LATENESS_NS: i64 = 1_000_000;
+
+/// Everything that speaks against taking the numbers at face value.
+#[derive(Default)]
+pub(super) struct Doubts {
+    /// Sentences for the report.
+    pub(super) sentences: Vec<String>,
+    /// What bears on objectives.
+    pub(super) for_objectives: Vec<Doubt>,
+    /// A connection ended before the run did.
+    pub(super) is_connection_lost: bool,
+    /// The broker refused messages.
+    pub(super) is_refused: bool,
+}
+
+impl Doubts {
+    pub(super) fn add(&mut self, sentence: String) {
+        self.sentences.push(sentence);
+    }
+
+    pub(super) fn of_generator(
+        &mut self,
+        phase: &PhaseOutcome,
+        response: Option<&LatencyHistogram>,
+    ) {
+        let rate_ratio = ratio(phase.n_sent, phase.n_planned).unwrap_or(1.0);
+        if rate_ratio < MIN_RATE_RATIO {
+            self.add(format!(
+                "the generator sent {} of {} planned rounds",
+                format_count(phase.n_sent),
+                format_count(phase.n_planned)
+            ));
+        }
+        let Some(lateness_ns) = phase.lateness.percentile_ns(0.99) else {
+            return;
+        };
+        // Response includes our own lateness. It is in doubt when lateness makes up much of what was seen.
+        let response_ns = response
+            .and_then(|response| response.percentile_ns(0.99))
+            .unwrap_or(0);
+        let limit_ns = TOLERATED_LATENESS_NS.max(response_ns / 2);
+        if lateness_ns > limit_ns {
+            self.add(format!(
+                "the generator was late: p99 of lateness is {}",
+                format_nanos(lateness_ns)
+            ));
+            self.for_objectives.push(Doubt::GeneratorLate {
+                lateness_ns,
+                limit_ns,
+            });
+        }
+    }
+
+    pub(super) fn of_clock(&mut self, drift_ns: i64) {
+        if drift_ns.unsigned_abs() > CLOCK_STEP_NS {
+            self.add(format!(
+                "the wall clock was set by {} during the run",
+                format_nanos(drift_ns)
+            ));
+            self.for_objectives
+                .push(Doubt::ClockStepped { step_ns: drift_ns });
+        }
+    }
+
+    pub(super) fn of_stamps(&mut self, counts: &SinkCounts) {
+        if counts.n_parsed > 0 {
+            self.add(format!(
+                "{} messages were re-encoded on the way",
+                format_count(counts.n_parsed)
+            ));
+        }
+        if counts.n_timestamp_only > 0 {
+            self.add(format!(
+                "{} messages have only a `timestamp`: their latency is exact to 1 ms",
+                format_count(counts.n_timestamp_only)
+            ));
+        }
+    }
+
+    pub(super) fn of_negatives(&mut self, recorder: &Recorder) {
+        let n_negative = recorder.response.n_negative() + recorder.service.n_negative();
+        if n_negative > 0 {
+            self.add(format!(
+                "{} latencies are negative: the clocks of publisher and subscriber disagree",
+                format_count(n_negative)
+            ));
+        }
+    }
+
+    pub(super) fn of_refusals(&mut self, n_server_errors: u64, texts: &[String]) {
+        if n_server_errors > 0 {
+            self.is_refused = true;
+            self.add(format!(
+                "the broker answered {} times with an error: {}",
+                format_count(n_server_errors),
+                texts.join("; ")
+            ));
+        }
+    }
+
+    pub(super) fn of_connection(
+        &mut self,
+        role: &str,
+        idx: usize,
+        failure: Option<&str>,
+        texts: &[String],
+    ) {
+        let Some(failure) = failure else { return };
+        self.is_connection_lost = true;
+        // What the server said last explains more than how the socket ended.
+        let reason = texts.last().map_or(failure, String::as_str);
+        self.add(format!("the connection of {role} {idx} was lost: {reason}"));
+    }
+}

@@ -1,0 +1,198 @@
+//! The parts that the results of several commands share.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use crate::clock::{Clock, MonoNanos};
+use crate::host::{HiccupReport, HostDelta, HostFacts};
+use crate::load::accounting::SinkCounts;
+use crate::load::pacer::PhaseOutcome;
+use crate::load::plan::{Endpoint, RoundsPlan};
+use crate::measure::histogram::LatencyHistogram;
+use crate::net::dial::ConnectionFacts;
+use crate::results::{
+    Bar, ConnectionResult, Environment, LatencyStats, RateResult, StreamLoad, Trust,
+};
+use crate::units::NANOS_PER_SEC;
+
+use super::doubts::CLOCK_STEP_NS;
+
+/// Bars of the response histogram.
+const MAX_BARS: usize = 8;
+
+pub(super) fn n_messages(phase: &PhaseOutcome) -> u64 {
+    phase.streams.iter().map(|stream| stream.n_sent).sum()
+}
+
+pub(super) fn sent_streams(phase: &PhaseOutcome) -> Vec<StreamLoad> {
+    phase
+        .streams
+        .iter()
+        .map(|stream| StreamLoad {
+            run: String::new(),
+            publisher: stream.publisher,
+            subject: stream.subject.clone(),
+            sent: Some(stream.n_sent),
+            expected: None,
+            received: 0,
+            lost: None,
+            duplicated: 0,
+            reordered: 0,
+        })
+        .collect()
+}
+
+pub(super) fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+pub(super) fn per_s(count: u64, duration_ns: u64) -> Option<f64> {
+    (duration_ns > 0).then(|| count as f64 * NANOS_PER_SEC as f64 / duration_ns as f64)
+}
+
+pub(super) fn phase_rate(phase: &PhaseOutcome, target_per_s: Option<f64>) -> RateResult {
+    RateResult {
+        target_per_s,
+        sent_per_s: per_s(phase.n_sent, phase.ended.since(phase.started)),
+        received_per_s: None,
+    }
+}
+
+pub(super) fn stats_of(histogram: &LatencyHistogram) -> Option<LatencyStats> {
+    Some(LatencyStats {
+        count: histogram.count(),
+        min_ns: histogram.min_ns()?,
+        p50_ns: histogram.percentile_ns(0.5),
+        p90_ns: histogram.percentile_ns(0.9),
+        p99_ns: histogram.percentile_ns(0.99),
+        p99_9_ns: histogram.percentile_ns(0.999),
+        p99_99_ns: histogram.percentile_ns(0.9999),
+        max_ns: histogram.max_ns()?,
+        mean_ns: histogram.mean_ns()?,
+        negative: histogram.n_negative(),
+        clipped: histogram.n_clipped(),
+    })
+}
+
+pub(super) fn bars_of(histogram: &LatencyHistogram) -> Option<Vec<Bar>> {
+    let bars = histogram.bars(MAX_BARS);
+    let bar = |bar: &crate::measure::histogram::Bar| Bar {
+        from_ns: bar.from_ns,
+        to_ns: bar.to_ns,
+        count: bar.count,
+    };
+    (!bars.is_empty()).then(|| bars.iter().map(bar).collect())
+}
+
+pub(super) fn connection_of(
+    endpoint: &Endpoint,
+    facts: Option<&ConnectionFacts>,
+    client: &str,
+) -> Option<ConnectionResult> {
+    let target = endpoint.servers.first()?;
+    let base = ConnectionResult {
+        url: target.to_string(),
+        client: client.to_owned(),
+        ..ConnectionResult::default()
+    };
+    let Some(facts) = facts else {
+        return Some(base);
+    };
+    Some(ConnectionResult {
+        server_version: Some(facts.info.version.clone()),
+        server_name: Some(facts.info.server_name.clone()),
+        dns_ns: Some(facts.timings.dns_ns),
+        tcp_ns: Some(facts.timings.tcp_ns),
+        tls_ns: facts.timings.tls_ns,
+        upgrade_ns: facts.timings.upgrade_ns,
+        info_ns: Some(facts.timings.info_ns),
+        connect_ns: Some(facts.timings.connect_ns),
+        reconnects: 0,
+        compressed: facts.is_compressed,
+        masked: facts.is_masked,
+        tls: facts.is_tls,
+        verified: facts.is_tls.then_some(endpoint.dial.verifies_tls),
+        ..base
+    })
+}
+
+/// What the trust block is made of.
+pub(super) struct TrustFacts<'a> {
+    pub(super) phase: Option<&'a PhaseOutcome>,
+    pub(super) tick_ns: Option<u64>,
+    pub(super) host: &'a HostDelta,
+    pub(super) hiccup: Option<&'a HiccupReport>,
+    pub(super) clock_drift_ns: i64,
+    pub(super) counts: Option<&'a SinkCounts>,
+    pub(super) doubts: Vec<String>,
+}
+
+pub(super) fn trust_of(facts: &TrustFacts<'_>) -> Trust {
+    let has_stepped = facts.clock_drift_ns.unsigned_abs() > CLOCK_STEP_NS;
+    Trust {
+        rate_ratio: facts
+            .phase
+            .and_then(|phase| ratio(phase.n_sent, phase.n_planned)),
+        lateness_p50_ns: facts
+            .phase
+            .and_then(|phase| phase.lateness.percentile_ns(0.5)),
+        lateness_p99_ns: facts
+            .phase
+            .and_then(|phase| phase.lateness.percentile_ns(0.99)),
+        tick_ns: facts.tick_ns,
+        cpu_throttled_ns: facts.host.throttled_ns,
+        cpu_steal_ratio: facts.host.steal_ratio,
+        hiccup_p99_ns: facts.hiccup.and_then(|hiccup| hiccup.p99_ns),
+        hiccup_max_ns: facts
+            .hiccup
+            .filter(|hiccup| hiccup.n_samples > 0)
+            .map(|hiccup| hiccup.max_ns),
+        clock_step_ns: has_stepped.then_some(facts.clock_drift_ns),
+        stamp_source: facts.counts.map(stamp_source),
+        doubts: facts.doubts.clone(),
+    }
+}
+
+fn stamp_source(counts: &SinkCounts) -> String {
+    let source = if counts.n_fixed > 0 {
+        "stamp"
+    } else if counts.n_parsed > 0 {
+        "reencoded"
+    } else if counts.n_timestamp_only > 0 {
+        "timestamp"
+    } else {
+        "none"
+    };
+    source.to_owned()
+}
+
+pub(super) fn environment() -> Environment {
+    let facts = HostFacts::read();
+    Environment {
+        natsbench_version: env!("CARGO_PKG_VERSION").to_owned(),
+        os: std::env::consts::OS.to_owned(),
+        kernel: facts.kernel,
+        cpu_model: facts.cpu_model,
+        n_cpus: facts.n_cpus,
+        clocksource: facts.clocksource,
+    }
+}
+
+pub(super) fn rounds_settings(plan: &RoundsPlan) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    let mut set = |key: &str, value: String| _ = settings.insert(key.to_owned(), value);
+    set("games", plan.games.to_string());
+    set("route", plan.route.name().to_owned());
+    set("prefix", plan.prefix.clone());
+    set("seed", plan.seed.to_string());
+    if let Some(size_bytes) = plan.size_bytes {
+        set("size", size_bytes.to_string());
+    }
+    settings
+}
+
+/// Wall time as RFC 3339 has it, to the millisecond.
+pub(super) fn rfc3339(clock: &Clock, moment: MonoNanos) -> String {
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_nanos(clock.wall_at(moment).0);
+    humantime::format_rfc3339_millis(wall).to_string()
+}

@@ -1,0 +1,101 @@
+//! The result of a `pub` run.
+
+use crate::load::pacer::tick_ns;
+use crate::load::plan::{Extent, PublishPlan};
+use crate::load::publish::Published;
+use crate::results::{Ended, LatencyResult, Load, RunResult, Verdict};
+use crate::units::{RateLimit, format_count, format_duration};
+
+use super::doubts::Doubts;
+use super::parts::{
+    TrustFacts, connection_of, environment, n_messages, phase_rate, rfc3339, rounds_settings,
+    sent_streams, stats_of, trust_of,
+};
+
+/// The result of a `pub` run.
+pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
+    let target_per_s = match plan.rate {
+        RateLimit::PerSecond(rate) => Some(rate.per_s()),
+        RateLimit::Max => None,
+    };
+    let messages_per_round = u64::from(plan.rounds.route.subjects_per_round());
+    let load = Load {
+        planned: Some(published.phase.n_planned * messages_per_round),
+        sent: Some(n_messages(&published.phase)),
+        streams: sent_streams(&published.phase),
+        ..Load::default()
+    };
+    let mut doubts = Doubts::default();
+    doubts.of_generator(&published.phase, None);
+    doubts.of_clock(published.clock_drift_ns);
+    doubts.of_refusals(published.n_server_errors, &published.texts);
+    for (idx, reason) in &published.phase.failures {
+        doubts.of_connection("publisher", *idx, Some(reason), &published.texts);
+    }
+    if plan.client == crate::load::plan::PublishClient::Raw
+        && !published.is_confirmed
+        && !doubts.is_connection_lost
+    {
+        doubts.add("the broker has not confirmed that it has every message".to_owned());
+    }
+    let ended = match (published.is_interrupted, plan.extent) {
+        // Without an end of its own a run is meant to be stopped, but the contract has one code for that.
+        (true, _) => Ended::Interrupted,
+        (false, _) if doubts.is_connection_lost => Ended::ConnectionLost,
+        (false, _) => Ended::Completed,
+    };
+    let verdict = if doubts.sentences.is_empty() {
+        Verdict::Pass
+    } else {
+        Verdict::Inconclusive
+    };
+    let mut settings = rounds_settings(&plan.rounds);
+    let mut set = |key: &str, value: String| _ = settings.insert(key.to_owned(), value);
+    set(
+        "rate",
+        target_per_s.map_or("max".to_owned(), |rate| {
+            format!("{}/s", crate::units::format_decimal(rate))
+        }),
+    );
+    set("connections", plan.n_connections.to_string());
+    match plan.extent {
+        Extent::Duration(duration) => set("duration", format_duration(duration)),
+        Extent::Rounds(n) => set("count", format_count(n)),
+        Extent::Endless => {}
+    }
+    let lateness = stats_of(&published.phase.lateness);
+    RunResult {
+        schema: crate::results::SCHEMA.to_owned(),
+        command: "pub".to_owned(),
+        verdict,
+        reasons: doubts.sentences.clone(),
+        ended,
+        slo: Vec::new(),
+        histogram: None,
+        load,
+        rate: phase_rate(&published.phase, target_per_s),
+        latency: lateness.map(|lateness| LatencyResult {
+            response: None,
+            service: None,
+            lateness: Some(lateness),
+        }),
+        connection: connection_of(&plan.endpoint, published.facts.as_ref(), plan.client.name()),
+        publisher_connection: None,
+        trust: trust_of(&TrustFacts {
+            phase: Some(&published.phase),
+            tick_ns: match plan.rate {
+                RateLimit::PerSecond(rate) => tick_ns(rate),
+                RateLimit::Max => None,
+            },
+            host: &published.host,
+            hiccup: Some(&published.hiccup),
+            clock_drift_ns: published.clock_drift_ns,
+            counts: None,
+            doubts: doubts.sentences,
+        }),
+        environment: environment(),
+        settings,
+        started_at: rfc3339(&published.clock, published.started),
+        duration_ns: published.total_ns,
+    }
+}
