@@ -4,31 +4,21 @@ use crate::load::accounting::SinkCounts;
 use crate::load::latency::Measured;
 use crate::load::pacer::tick_ns;
 use crate::load::plan::LatencyPlan;
+use crate::measure::schedule::Schedule;
 use crate::measure::slo;
 use crate::results::{LatencyResult, Load, RateResult, RunResult, SloResult, SubscriberLoad};
 use crate::units::format_duration;
 
 use super::doubts::Doubts;
 use super::parts::{
-    TrustFacts, bars_of, connection_of, environment, n_messages, per_s, phase_rate, ratio, rfc3339,
+    TrustFacts, bars_of, connection_of, environment, n_messages, paced_ns, per_s, ratio, rfc3339,
     rounds_settings, sent_streams, stats_of, trust_of,
 };
 use super::verdict::{ended, judged, overall};
 
 /// The result of a `latency` run.
-#[expect(
-    clippy::too_many_lines,
-    reason = "one field of the result after the other"
-)]
 pub fn of_latency(plan: &LatencyPlan, measured: &Measured) -> RunResult {
     let load = latency_load(plan, measured);
-    let rate = RateResult {
-        received_per_s: per_s(
-            load.received,
-            measured.phase.ended.since(measured.phase.started),
-        ),
-        ..phase_rate(&measured.phase, Some(plan.rate.per_s()))
-    };
     let latency = LatencyResult {
         response: stats_of(&measured.recorder.response),
         service: stats_of(&measured.recorder.service),
@@ -79,6 +69,12 @@ pub fn of_latency(plan: &LatencyPlan, measured: &Measured) -> RunResult {
         .map(|objective| judged(objective, &observations))
         .collect();
     let ended = ended(measured.is_interrupted, doubts.is_connection_lost);
+    let paced_ns = paced_ns(&measured.phase, Some(Schedule::new(plan.rate)), ended);
+    let rate = RateResult {
+        target_per_s: Some(plan.rate.per_s()),
+        sent_per_s: per_s(measured.phase.n_sent, paced_ns),
+        received_per_s: per_s(load.received, paced_ns),
+    };
     let (verdict, reasons) = overall(&slo, &load, &doubts, ended);
     let mut settings = rounds_settings(&plan.rounds);
     let mut set = |key: &str, value: String| _ = settings.insert(key.to_owned(), value);

@@ -9,10 +9,9 @@ use crate::load::accounting::SinkCounts;
 use crate::load::pacer::PhaseOutcome;
 use crate::load::plan::{Endpoint, RoundsPlan};
 use crate::measure::histogram::LatencyHistogram;
+use crate::measure::schedule::Schedule;
 use crate::net::dial::ConnectionFacts;
-use crate::results::{
-    Bar, ConnectionResult, Environment, LatencyStats, RateResult, StreamLoad, Trust,
-};
+use crate::results::{Bar, ConnectionResult, Ended, Environment, LatencyStats, StreamLoad, Trust};
 use crate::units::NANOS_PER_SEC;
 
 use super::doubts::CLOCK_STEP_NS;
@@ -50,11 +49,17 @@ pub(super) fn per_s(count: u64, duration_ns: u64) -> Option<f64> {
     (duration_ns > 0).then(|| count as f64 * NANOS_PER_SEC as f64 / duration_ns as f64)
 }
 
-pub(super) fn phase_rate(phase: &PhaseOutcome, target_per_s: Option<f64>) -> RateResult {
-    RateResult {
-        target_per_s,
-        sent_per_s: per_s(phase.n_sent, phase.ended.since(phase.started)),
-        received_per_s: None,
+/// How long the rounds of a phase took.
+///
+/// Between the first and the last of n rounds lie only n - 1 periods, so a completed schedule is at least as long as
+/// all of its periods; one that was cut short is as long as it ran.
+pub(super) fn paced_ns(phase: &PhaseOutcome, schedule: Option<Schedule>, ended: Ended) -> u64 {
+    let real_ns = phase.ended.since(phase.started);
+    match schedule {
+        Some(schedule) if ended == Ended::Completed => {
+            real_ns.max(schedule.due_ns(phase.n_planned))
+        }
+        _ => real_ns,
     }
 }
 
@@ -195,4 +200,60 @@ pub(super) fn rounds_settings(plan: &RoundsPlan) -> BTreeMap<String, String> {
 pub(super) fn rfc3339(clock: &Clock, moment: MonoNanos) -> String {
     let wall = SystemTime::UNIX_EPOCH + Duration::from_nanos(clock.wall_at(moment).0);
     humantime::format_rfc3339_millis(wall).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Rate;
+
+    /// `n_planned` rounds at 200 a second that were all sent; the last one is due 5 ms before the end of its period.
+    fn phase(n_planned: u64, took_ns: u64) -> PhaseOutcome {
+        PhaseOutcome {
+            started: MonoNanos(7),
+            ended: MonoNanos(7 + took_ns),
+            n_planned,
+            n_sent: n_planned,
+            streams: Vec::new(),
+            lateness: LatencyHistogram::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    fn schedule() -> Schedule {
+        Schedule::new(Rate::new(200, 1).unwrap())
+    }
+
+    #[test]
+    fn a_completed_schedule_is_as_long_as_all_of_its_periods() {
+        let phase = phase(800, 3_995_100_000);
+        let length_ns = paced_ns(&phase, Some(schedule()), Ended::Completed);
+        assert_eq!(length_ns, 4_000_000_000);
+        assert_eq!(per_s(phase.n_sent, length_ns), Some(200.0));
+    }
+
+    #[test]
+    fn a_schedule_that_overran_is_as_long_as_it_took() {
+        let phase = phase(800, 5_000_000_000);
+        let length_ns = paced_ns(&phase, Some(schedule()), Ended::Completed);
+        assert_eq!(per_s(phase.n_sent, length_ns), Some(160.0));
+    }
+
+    #[test]
+    fn what_was_cut_short_or_had_no_schedule_is_as_long_as_it_ran() {
+        let phase = phase(400, 1_998_000_000);
+        for (schedule, ended) in [
+            (Some(schedule()), Ended::Interrupted),
+            (Some(schedule()), Ended::ConnectionLost),
+            (None, Ended::Completed),
+        ] {
+            assert_eq!(paced_ns(&phase, schedule, ended), 1_998_000_000);
+        }
+    }
+
+    #[test]
+    fn a_rate_over_no_time_is_unknown() {
+        assert_eq!(per_s(5, 0), None);
+        assert_eq!(ratio(5, 0), None);
+    }
 }

@@ -3,19 +3,20 @@
 use crate::load::pacer::tick_ns;
 use crate::load::plan::{Extent, PublishPlan};
 use crate::load::publish::Published;
-use crate::results::{Ended, LatencyResult, Load, RunResult, Verdict};
-use crate::units::{RateLimit, format_count, format_duration};
+use crate::measure::schedule::Schedule;
+use crate::results::{Ended, LatencyResult, Load, RateResult, RunResult, Verdict};
+use crate::units::{Rate, RateLimit, format_count, format_duration};
 
 use super::doubts::Doubts;
 use super::parts::{
-    TrustFacts, connection_of, environment, n_messages, phase_rate, rfc3339, rounds_settings,
+    TrustFacts, connection_of, environment, n_messages, paced_ns, per_s, rfc3339, rounds_settings,
     sent_streams, stats_of, trust_of,
 };
 
 /// The result of a `pub` run.
 pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
-    let target_per_s = match plan.rate {
-        RateLimit::PerSecond(rate) => Some(rate.per_s()),
+    let rate = match plan.rate {
+        RateLimit::PerSecond(rate) => Some(rate),
         RateLimit::Max => None,
     };
     let messages_per_round = u64::from(plan.rounds.route.subjects_per_round());
@@ -53,9 +54,7 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
     let mut set = |key: &str, value: String| _ = settings.insert(key.to_owned(), value);
     set(
         "rate",
-        target_per_s.map_or("max".to_owned(), |rate| {
-            format!("{}/s", crate::units::format_decimal(rate))
-        }),
+        rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string()),
     );
     set("connections", plan.n_connections.to_string());
     match plan.extent {
@@ -73,7 +72,14 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
         slo: Vec::new(),
         histogram: None,
         load,
-        rate: phase_rate(&published.phase, target_per_s),
+        rate: RateResult {
+            target_per_s: rate.map(Rate::per_s),
+            sent_per_s: per_s(
+                published.phase.n_sent,
+                paced_ns(&published.phase, rate.map(Schedule::new), ended),
+            ),
+            received_per_s: None,
+        },
         latency: lateness.map(|lateness| LatencyResult {
             response: None,
             service: None,
@@ -83,10 +89,7 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
         publisher_connection: None,
         trust: trust_of(&TrustFacts {
             phase: Some(&published.phase),
-            tick_ns: match plan.rate {
-                RateLimit::PerSecond(rate) => tick_ns(rate),
-                RateLimit::Max => None,
-            },
+            tick_ns: rate.and_then(tick_ns),
             host: &published.host,
             hiccup: Some(&published.hiccup),
             clock_drift_ns: published.clock_drift_ns,
