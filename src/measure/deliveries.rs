@@ -81,6 +81,13 @@ pub struct DeliveryCounts {
     pub n_streams_open: usize,
 }
 
+impl DeliveryCounts {
+    /// Arrivals of which it is not known what they were, so that the other counts may be off by as many.
+    pub fn n_unattributed(&self) -> u64 {
+        self.untracked + self.late_unknown
+    }
+}
+
 /// The counts of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamCounts {

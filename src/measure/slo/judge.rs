@@ -1,7 +1,12 @@
 //! Judging: objectives against what a run observed.
 //!
-//! What is not known is never taken for good. A count that can still grow (the tail of a stream is unknown) settles
-//! an objective only if growing could not change the answer.
+//! What is not known is never taken for good, and what is known to be bad stays bad. A count that can still grow (the
+//! tail of a stream is unknown) or that is not exact (arrivals could not be attributed) settles an objective only if
+//! every value that it may really have gives the same answer. Where nothing arrived at all, a lost message is not to
+//! be told from a subscriber that could not get any (another broker, another account), so loss is not judged.
+//!
+//! A latency that a late generator or a stepped clock has touched settles nothing, in either direction: response
+//! includes what the generator was late by, and service the queueing of what it then sent at once.
 
 use std::fmt;
 
@@ -167,7 +172,11 @@ impl Objective {
             // The parser makes no such pair.
             _ => Judgement::inconclusive(Observed::None, "the limit does not fit the metric"),
         };
-        let doubt = seen.doubts.iter().find(|doubt| doubt.touches(self.metric));
+        let is_in_doubt = |doubt: &&Doubt| {
+            // Counts are judged by the range that they may lie in.
+            !matches!(doubt, Doubt::CountsInexact { .. }) && doubt.touches(self.metric)
+        };
+        let doubt = seen.doubts.iter().find(is_in_doubt);
         if let Some(doubt) = doubt
             && judgement.verdict != Verdict::Inconclusive
         {
@@ -211,13 +220,19 @@ impl Objective {
             return Judgement::inconclusive(Observed::None, "loss was not measured");
         };
         let observed = Observed::Count(lost);
-        match seen.expected {
-            Some(0) if lost == 0 => Judgement::inconclusive(observed, "no message was expected"),
-            Some(_) => Judgement::settled(self.comparison.holds(lost, limit), observed),
-            None => match self.comparison.settled_by_at_least(lost, limit) {
-                Some(holds) => Judgement::settled(holds, observed),
-                None => Judgement::inconclusive(observed, UNKNOWN_TAIL),
-            },
+        if let Some(why) = seen.why_no_loss_is_known() {
+            return Judgement::inconclusive(observed, why);
+        }
+        let at_least = lost.saturating_sub(seen.n_unattributed());
+        let at_most = if seen.expected.is_some() {
+            lost
+        } else {
+            u64::MAX
+        };
+        match self.comparison.settled(at_least, at_most, limit) {
+            Some(holds) => Judgement::settled(holds, observed),
+            None if seen.expected.is_none() => Judgement::inconclusive(observed, UNKNOWN_TAIL),
+            None => Judgement::inconclusive(observed, seen.inexact()),
         }
     }
 
@@ -225,13 +240,18 @@ impl Objective {
         let Some(lost) = seen.lost else {
             return Judgement::inconclusive(Observed::None, "loss was not measured");
         };
-        match seen.expected {
-            None => Judgement::inconclusive(Observed::None, UNKNOWN_TAIL),
-            Some(0) => Judgement::inconclusive(Observed::None, "no message was expected"),
-            Some(expected) => {
-                let ratio = lost as f64 / expected as f64;
-                Judgement::settled(self.comparison.holds(ratio, limit), Observed::Ratio(ratio))
-            }
+        if let Some(why) = seen.why_no_loss_is_known() {
+            return Judgement::inconclusive(Observed::None, why);
+        }
+        let Some(expected) = seen.expected else {
+            return Judgement::inconclusive(Observed::None, UNKNOWN_TAIL);
+        };
+        let of_expected = |lost: u64| lost as f64 / expected as f64;
+        let observed = Observed::Ratio(of_expected(lost));
+        let at_least = of_expected(lost.saturating_sub(seen.n_unattributed()));
+        match self.comparison.settled(at_least, of_expected(lost), limit) {
+            Some(holds) => Judgement::settled(holds, observed),
+            None => Judgement::inconclusive(observed, seen.inexact()),
         }
     }
 
@@ -242,9 +262,21 @@ impl Objective {
         };
         let observed = Observed::Count(count);
         if count == 0 && seen.received.unwrap_or(0) == 0 {
-            return Judgement::inconclusive(observed, "no message arrived");
+            return Judgement::inconclusive(observed, NOTHING_ARRIVED);
         }
-        Judgement::settled(self.comparison.holds(count, limit), observed)
+        // What could not be attributed may have been one of these.
+        let n_more = if self.metric == Metric::Undecodable {
+            0
+        } else {
+            seen.n_unattributed()
+        };
+        match self
+            .comparison
+            .settled(count, count.saturating_add(n_more), limit)
+        {
+            Some(holds) => Judgement::settled(holds, observed),
+            None => Judgement::inconclusive(observed, seen.inexact()),
+        }
     }
 
     fn judge_rate(&self, seen: &Observations<'_>, limit: f64) -> Judgement {
@@ -257,6 +289,32 @@ impl Objective {
     }
 }
 
+impl Observations<'_> {
+    /// Why nothing can be said about lost messages.
+    fn why_no_loss_is_known(&self) -> Option<&'static str> {
+        if self.expected == Some(0) {
+            return Some("no message was expected");
+        }
+        (self.received.unwrap_or(0) == 0).then_some(NOTHING_ARRIVED)
+    }
+
+    fn n_unattributed(&self) -> u64 {
+        let count_of = |doubt: &Doubt| match doubt {
+            Doubt::CountsInexact { n_arrivals } => *n_arrivals,
+            _ => 0,
+        };
+        self.doubts.iter().map(count_of).sum()
+    }
+
+    /// Why a count is not exact.
+    fn inexact(&self) -> String {
+        let is_it = |doubt: &&Doubt| matches!(doubt, Doubt::CountsInexact { .. });
+        let doubt = self.doubts.iter().find(is_it);
+        doubt.map_or_else(|| UNKNOWN_TAIL.to_owned(), Doubt::to_string)
+    }
+}
+
+const NOTHING_ARRIVED: &str = "no message arrived";
 const UNKNOWN_TAIL: &str = "how much was sent is unknown, as a publisher did not announce its end";
 
 fn too_few(point: LatencyPoint, n: u64) -> String {
@@ -274,12 +332,12 @@ fn too_few(point: LatencyPoint, n: u64) -> String {
 }
 
 impl Comparison {
-    /// Whether it holds for every value from `at_least` up, or for none of them; `None` if that depends.
-    fn settled_by_at_least(self, at_least: u64, limit: u64) -> Option<bool> {
+    /// Whether it holds for every value between the two, or for none of them; `None` if that depends on the value.
+    fn settled<T: PartialOrd + Copy>(self, at_least: T, at_most: T, limit: T) -> Option<bool> {
+        let at_ends = (self.holds(at_least, limit), self.holds(at_most, limit));
         match self {
-            Self::Greater | Self::GreaterOrEqual => self.holds(at_least, limit).then_some(true),
-            Self::Less | Self::LessOrEqual => (!self.holds(at_least, limit)).then_some(false),
-            Self::Equal => (at_least > limit).then_some(false),
+            Self::Equal if at_least < limit && limit < at_most => None,
+            _ => (at_ends.0 == at_ends.1).then_some(at_ends.0),
         }
     }
 }
