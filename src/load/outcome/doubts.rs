@@ -17,7 +17,7 @@ const MIN_RATE_RATIO: f64 = 0.99;
 /// Lateness up to this is the resolution of any sleeping generator and never a reason for doubt.
 const TOLERATED_LATENESS_NS: i64 = 1_000_000;
 
-/// Everything that speaks against taking the numbers at face value.
+/// What speaks against a run.
 #[derive(Default)]
 pub(super) struct Doubts {
     /// Sentences for the report.
@@ -28,6 +28,10 @@ pub(super) struct Doubts {
     pub(super) is_connection_lost: bool,
     /// The broker refused messages.
     pub(super) is_refused: bool,
+    /// Planned rounds were not sent.
+    pub(super) is_short: bool,
+    /// Arrivals that could not be attributed: so much of what counts as lost may have arrived.
+    pub(super) n_unattributed: u64,
 }
 
 impl Doubts {
@@ -42,6 +46,7 @@ impl Doubts {
     ) {
         let rate_ratio = ratio(phase.n_sent, phase.n_planned).unwrap_or(1.0);
         if rate_ratio < MIN_RATE_RATIO {
+            self.is_short = true;
             self.add(format!(
                 "the generator sent {} of {} planned rounds",
                 format_count(phase.n_sent),
@@ -91,6 +96,19 @@ impl Doubts {
                 "{} messages have only a `timestamp`: their latency is exact to 1 ms",
                 format_count(counts.n_timestamp_only)
             ));
+        }
+    }
+
+    /// Arrivals beyond the limits of the accounting. What they were is not known, only how many.
+    pub(super) fn of_unattributed(&mut self, n_arrivals: u64) {
+        if n_arrivals > 0 {
+            self.n_unattributed = n_arrivals;
+            self.add(format!(
+                "{} arrivals could not be attributed, so counts of lost and duplicated messages are not exact",
+                format_count(n_arrivals)
+            ));
+            self.for_objectives
+                .push(Doubt::CountsInexact { n_arrivals });
         }
     }
 

@@ -31,23 +31,7 @@ pub fn of_latency(plan: &LatencyPlan, measured: &Measured) -> RunResult {
             sum.add(report.sink.counts());
             sum
         });
-    let mut doubts = Doubts::default();
-    doubts.of_generator(&measured.phase, Some(&measured.recorder.response));
-    doubts.of_clock(measured.clock_drift_ns);
-    doubts.of_stamps(&counts);
-    doubts.of_negatives(&measured.recorder);
-    doubts.of_refusals(measured.n_server_errors, &measured.publisher_texts);
-    for report in &measured.subscribers {
-        doubts.of_connection(
-            "subscriber",
-            report.idx,
-            report.failure.as_deref(),
-            &report.server_errors,
-        );
-    }
-    for (idx, reason) in &measured.phase.failures {
-        doubts.of_connection("publisher", *idx, Some(reason), &measured.publisher_texts);
-    }
+    let doubts = doubts_of(measured, &counts);
     let observations = slo::Observations {
         response: Some(&measured.recorder.response),
         service: Some(&measured.recorder.service),
@@ -118,6 +102,34 @@ pub fn of_latency(plan: &LatencyPlan, measured: &Measured) -> RunResult {
         started_at: rfc3339(&measured.clock, measured.started),
         duration_ns: measured.total_ns,
     }
+}
+
+/// What speaks against the numbers of a `latency` run.
+fn doubts_of(measured: &Measured, counts: &SinkCounts) -> Doubts {
+    let n_unattributed = measured
+        .subscribers
+        .iter()
+        .map(|report| report.sink.deliveries().totals().n_unattributed())
+        .sum();
+    let mut doubts = Doubts::default();
+    doubts.of_generator(&measured.phase, Some(&measured.recorder.response));
+    doubts.of_clock(measured.clock_drift_ns);
+    doubts.of_stamps(counts);
+    doubts.of_unattributed(n_unattributed);
+    doubts.of_negatives(&measured.recorder);
+    doubts.of_refusals(measured.n_server_errors, &measured.publisher_texts);
+    for report in &measured.subscribers {
+        doubts.of_connection(
+            "subscriber",
+            report.idx,
+            report.failure.as_deref(),
+            &report.server_errors,
+        );
+    }
+    for (idx, reason) in &measured.phase.failures {
+        doubts.of_connection("publisher", *idx, Some(reason), &measured.publisher_texts);
+    }
+    doubts
 }
 
 /// Planned, sent and delivered messages of a `latency` run.

@@ -7,14 +7,13 @@ use crate::load::plan::SubscribePlan;
 use crate::load::subscribe::Observed;
 use crate::measure::deliveries::Deliveries;
 use crate::measure::stamp::RunId;
-use crate::results::{Ended, LatencyResult, Load, RateResult, RunResult, StreamLoad, Verdict};
-use crate::units::format_count;
+use crate::results::{LatencyResult, Load, RateResult, RunResult, StreamLoad, Verdict};
 
 use super::doubts::Doubts;
 use super::parts::{
     TrustFacts, bars_of, connection_of, environment, per_s, rfc3339, stats_of, trust_of,
 };
-use super::verdict::ended;
+use super::verdict::{ended, loss_of};
 
 /// The result of a `sub` run.
 #[expect(
@@ -25,13 +24,16 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
     let mut counts = SinkCounts::default();
     let mut load = Load::default();
     let mut lost = 0;
+    let mut n_unattributed = 0;
     let mut doubts = Doubts::default();
     for report in &observed.connections {
         counts.add(report.sink.counts());
         load.received += report.sink.n_received();
+        n_unattributed += report.sink.n_untracked();
         for (run, deliveries) in report.sink.accounts() {
             let totals = deliveries.totals();
             lost += totals.lost;
+            n_unattributed += totals.late_unknown;
             load.duplicated += totals.duplicated;
             load.reordered += totals.reordered;
             load.tail_unknown_streams += totals.n_streams_open as u64;
@@ -65,6 +67,7 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
     load.unstamped = counts.n_unstamped + counts.n_timestamp_only;
     doubts.of_clock(observed.clock_drift_ns);
     doubts.of_stamps(&counts);
+    doubts.of_unattributed(n_unattributed);
     doubts.of_negatives(&observed.recorder);
     for (pattern, text) in observed.first.iter().flat_map(|ready| &ready.refused) {
         doubts.add(format!(
@@ -80,23 +83,7 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
     }
     let has_latency = !observed.recorder.response.is_empty();
     let received_per_s = per_s(load.received, observed.total_ns);
-    let has_loss = load.lost.is_some_and(|lost| lost > 0);
-    let (verdict, reasons) = if has_loss {
-        (
-            Verdict::Fail,
-            vec![format!("{} messages were lost", format_count(lost))],
-        )
-    } else if load.received == 0 {
-        (Verdict::Inconclusive, vec!["no message arrived".to_owned()])
-    } else {
-        (Verdict::Pass, Vec::new())
-    };
-    // A `sub` has no objective: what it saw is its result, and only an unread connection makes it fail.
-    let verdict = if has_loss || load.received > 0 || ended != Ended::Completed {
-        verdict
-    } else {
-        Verdict::Inconclusive
-    };
+    let (verdict, reasons) = verdict_of(&load, &doubts);
     RunResult {
         schema: crate::results::SCHEMA.to_owned(),
         command: "sub".to_owned(),
@@ -139,6 +126,21 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
     }
 }
 
+/// A `sub` has no objective: what it saw is its result, and lost messages make it fail.
+fn verdict_of(load: &Load, doubts: &Doubts) -> (Verdict, Vec<String>) {
+    let lost = load.lost.unwrap_or(0);
+    if lost > doubts.n_unattributed {
+        return (Verdict::Fail, vec![loss_of(lost)]);
+    }
+    if load.received == 0 {
+        return (Verdict::Inconclusive, vec!["no message arrived".to_owned()]);
+    }
+    if lost > 0 {
+        return (Verdict::Inconclusive, doubts.sentences.clone());
+    }
+    (Verdict::Pass, Vec::new())
+}
+
 fn add_streams(
     rows: &mut Vec<StreamLoad>,
     run: RunId,
@@ -157,5 +159,40 @@ fn add_streams(
             duplicated: stream.duplicated,
             reordered: stream.reordered,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(received: u64, lost: Option<u64>, n_unattributed: u64) -> Verdict {
+        let load = Load {
+            received,
+            lost,
+            ..Load::default()
+        };
+        let mut doubts = Doubts::default();
+        doubts.of_unattributed(n_unattributed);
+        let (verdict, reasons) = verdict_of(&load, &doubts);
+        assert_eq!(verdict == Verdict::Pass, reasons.is_empty());
+        verdict
+    }
+
+    #[test]
+    fn a_subscription_fails_by_what_is_known_to_be_lost() {
+        assert_eq!(verdict(10, Some(0), 0), Verdict::Pass);
+        assert_eq!(verdict(10, None, 0), Verdict::Pass);
+        assert_eq!(verdict(10, Some(1), 0), Verdict::Fail);
+        assert_eq!(verdict(10, Some(1), 1), Verdict::Inconclusive);
+        assert_eq!(verdict(10, Some(2), 1), Verdict::Fail);
+    }
+
+    #[test]
+    fn silence_is_no_pass_and_an_announced_loss_is_a_fail() {
+        assert_eq!(verdict(0, None, 0), Verdict::Inconclusive);
+        assert_eq!(verdict(0, Some(0), 0), Verdict::Inconclusive);
+        // A publisher announced what it sent, so the broker was reached and the loss is real.
+        assert_eq!(verdict(0, Some(5), 0), Verdict::Fail);
     }
 }
