@@ -7,20 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::measure::slo::Verdict;
+
 /// Name and version of the schema.
 pub const SCHEMA: &str = "natsbench.result/1";
-
-/// What a run is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Everything that was asked for holds, and is known to.
-    Pass,
-    /// Something does not hold, and is known not to.
-    Fail,
-    /// What was measured does not tell.
-    Inconclusive,
-}
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,13 +35,13 @@ pub(super) fn overall(
         Verdict::Inconclusive => has_data,
     };
     reasons.extend(slo.iter().filter(is_telling).map(reason_of));
-    let has = |verdict: Verdict| slo.iter().any(|result| result.verdict == verdict);
-    if has(Verdict::Fail) {
+    let of_objectives = Verdict::overall(slo.iter().map(|result| result.verdict));
+    if of_objectives == Some(Verdict::Fail) {
         return (Verdict::Fail, reasons);
     }
     // Without objectives a run is judged by what it promises: its rate, its clock, and every message.
     let lost = load.lost.unwrap_or(0);
-    if slo.is_empty() && has_data && lost > doubts.n_unattributed {
+    if of_objectives.is_none() && has_data && lost > doubts.n_unattributed {
         reasons.push(loss_of(lost));
         return (Verdict::Fail, reasons);
     }
@@ -50,7 +50,11 @@ pub(super) fn overall(
         || doubts.is_connection_lost
         || doubts.is_short;
     let is_cut_short = ended != Ended::Completed;
-    if !has_data || has(Verdict::Inconclusive) || (slo.is_empty() && has_doubt) || is_cut_short {
+    if !has_data
+        || of_objectives == Some(Verdict::Inconclusive)
+        || (of_objectives.is_none() && has_doubt)
+        || is_cut_short
+    {
         if reasons.is_empty() {
             reasons.extend(doubts.sentences.iter().cloned());
         }
@@ -96,11 +100,7 @@ pub(super) fn judged(
     };
     SloResult {
         expr: objective.to_string(),
-        verdict: match judgement.verdict {
-            slo::Verdict::Pass => Verdict::Pass,
-            slo::Verdict::Fail => Verdict::Fail,
-            slo::Verdict::Inconclusive => Verdict::Inconclusive,
-        },
+        verdict: judgement.verdict,
         observed_ns,
         observed,
         why: judgement.why,
