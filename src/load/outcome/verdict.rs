@@ -55,11 +55,12 @@ pub(super) fn overall(
         || (of_objectives.is_none() && has_doubt)
         || is_cut_short
     {
-        if reasons.is_empty() {
-            reasons.extend(doubts.sentences.iter().cloned());
-        }
-        if is_cut_short && reasons.is_empty() {
+        if ended == Ended::Interrupted {
             reasons.push("the run was interrupted".to_owned());
+        }
+        // What is in doubt is also what may explain that nothing arrived.
+        if reasons.is_empty() || !has_data {
+            reasons.extend(doubts.sentences.iter().cloned());
         }
         return (Verdict::Inconclusive, reasons);
     }
@@ -235,6 +236,30 @@ mod tests {
             completed(&[met], &load(0, 0), &doubts).0,
             Verdict::Inconclusive
         );
+    }
+
+    #[test]
+    fn without_data_what_is_in_doubt_may_be_the_reason() {
+        let refused = Doubts {
+            sentences: vec!["the broker answered 3 times with an error".to_owned()],
+            is_refused: true,
+            ..Doubts::default()
+        };
+        let (_, reasons) = completed(&[], &load(0, 100), &refused);
+        assert_eq!(
+            reasons,
+            [
+                "no message arrived",
+                "the broker answered 3 times with an error"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_interruption_is_always_a_reason() {
+        let of = |doubts: &Doubts| overall(&[], &load(9, 0), doubts, Ended::Interrupted).1;
+        assert_eq!(of(&Doubts::default()), ["the run was interrupted"]);
+        assert_eq!(of(&late()), ["the run was interrupted"]);
     }
 
     #[test]
