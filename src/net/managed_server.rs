@@ -26,7 +26,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::clock::{mono_now, sleep_until};
 
@@ -36,7 +36,7 @@ pub use find::{
 pub use supervise::{EXEC_SERVER_ARG, exec_supervised};
 
 /// How long a server may take until it listens: a healthy one takes some 30 ms.
-const START_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT_NS: u64 = 10_000_000_000;
 const START_POLL: Duration = Duration::from_millis(5);
 /// How long a server may take to end after SIGTERM: `JetStream` syncs its store first.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
@@ -180,7 +180,7 @@ pub enum ManagedServerError {
         log: String,
     },
     /// It runs and does not become ready.
-    #[error("nats-server was not ready within {} s: {log}", START_LIMIT.as_secs())]
+    #[error("nats-server was not ready within {} s: {log}", START_LIMIT_NS / 1_000_000_000)]
     NotReady {
         /// The last lines of its log.
         log: String,
@@ -345,7 +345,7 @@ impl Running {
     }
 
     async fn wait_until_ready(&mut self) -> Result<PortsFile, ManagedServerError> {
-        let deadline = Instant::now() + START_LIMIT;
+        let deadline = mono_now().plus(START_LIMIT_NS);
         loop {
             if let Some(ports) = read_ports(self.dir.path()) {
                 return Ok(ports);
@@ -355,7 +355,7 @@ impl Running {
                 let log = self.log_tail();
                 return Err(ManagedServerError::EndedEarly { status, log });
             }
-            if Instant::now() >= deadline {
+            if mono_now() >= deadline {
                 let log = self.log_tail();
                 return Err(ManagedServerError::NotReady { log });
             }
