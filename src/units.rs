@@ -4,6 +4,7 @@
 //! so that three significant digits are visible. Nothing here rounds a number that is computed with.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub enum UnitError {
     Malformed {
         /// What was typed.
         input: String,
+        /// Where the fault is, in bytes of the input; empty where something is missing.
+        span: Range<usize>,
         /// What would have been right.
         expected: &'static str,
     },
@@ -35,10 +38,40 @@ pub enum UnitError {
     },
 }
 
-fn malformed(input: &str, expected: &'static str) -> UnitError {
+impl UnitError {
+    /// Where the fault is, in bytes of the input: all of it when a number is out of range.
+    pub fn span(&self) -> Range<usize> {
+        match self {
+            Self::Malformed { span, .. } => span.clone(),
+            Self::OutOfRange { input, .. } => 0..input.len(),
+        }
+    }
+
+    /// What was typed.
+    pub fn input(&self) -> &str {
+        match self {
+            Self::Malformed { input, .. } | Self::OutOfRange { input, .. } => input,
+        }
+    }
+}
+
+fn malformed(input: &str, span: Range<usize>, expected: &'static str) -> UnitError {
     UnitError::Malformed {
         input: input.to_owned(),
+        span,
         expected,
+    }
+}
+
+/// From the first character that no decimal number has up to the end; everything when no digit comes before it.
+fn after_the_number(input: &str) -> Range<usize> {
+    let mut has_point = false;
+    let is_bad =
+        |c: char| !(c.is_ascii_digit() || (c == '.' && !std::mem::replace(&mut has_point, true)));
+    let start = input.len() - input.trim_start().len();
+    match input[start..].find(is_bad) {
+        Some(0) | None => 0..input.len(),
+        Some(at) => start + at..input.trim_end().len().max(start + at),
     }
 }
 
@@ -100,7 +133,23 @@ impl FromStr for Rate {
         {
             return Err(out_of_range(input, "a rate must be more than zero"));
         }
-        let (scaled, scale) = decimal(digits).ok_or_else(|| malformed(input, RATE_EXPECTED))?;
+        let (scaled, scale) = decimal(digits).ok_or_else(|| {
+            let is_number = |c: char| c.is_ascii_digit() || c == '.';
+            let has_one_point = digits.matches('.').count() <= 1;
+            if digits.contains(|c: char| c.is_ascii_digit())
+                && digits.chars().all(is_number)
+                && has_one_point
+            {
+                return out_of_range(
+                    input,
+                    format!(
+                        "the highest rate is {} a second, and nine decimals are the most",
+                        format_count(MAX_RATE_PER_S)
+                    ),
+                );
+            }
+            malformed(input, after_the_number(input), RATE_EXPECTED)
+        })?;
         if scaled == 0 {
             return Err(out_of_range(input, "a rate must be more than zero"));
         }
@@ -110,7 +159,10 @@ impl FromStr for Rate {
             .ok_or_else(|| {
                 out_of_range(
                     input,
-                    format!("the highest rate is {MAX_RATE_PER_S} a second"),
+                    format!(
+                        "the highest rate is {} a second",
+                        format_count(MAX_RATE_PER_S)
+                    ),
                 )
             })
     }
@@ -170,11 +222,34 @@ impl FromStr for RateLimit {
 /// Reads a duration with a unit: `500ms`, `10s`, `1m30s`, `24h`.
 ///
 /// # Errors
-/// When the unit is missing or unknown.
+/// When the unit is missing or unknown, or the duration is above [`MAX_DURATION`].
 pub fn parse_duration(input: &str) -> Result<Duration, UnitError> {
+    use humantime::DurationError as E;
     const EXPECTED: &str = "a duration with a unit, such as `500ms`, `10s` or `1m30s`";
-    humantime::parse_duration(input.trim()).map_err(|_| malformed(input, EXPECTED))
+    let too_long = || out_of_range(input, "the longest duration is one year, `365d`");
+    let start = input.len() - input.trim_start().len();
+    let one = |at: usize| {
+        let len = input[start..]
+            .get(at..)
+            .and_then(|rest| rest.chars().next());
+        start + at..start + at + len.map_or(0, char::len_utf8)
+    };
+    let duration = humantime::parse_duration(input.trim()).map_err(|error| match error {
+        E::InvalidCharacter(at) | E::NumberExpected(at) => malformed(input, one(at), EXPECTED),
+        E::UnknownUnit {
+            start: from, end, ..
+        } => malformed(input, start + from..start + end, EXPECTED),
+        E::NumberOverflow => too_long(),
+        E::Empty => malformed(input, 0..input.len(), EXPECTED),
+    })?;
+    if duration > MAX_DURATION {
+        return Err(too_long());
+    }
+    Ok(duration)
 }
+
+/// The longest duration that is accepted: moments that far ahead still fit into 64 bits of nanoseconds.
+pub const MAX_DURATION: Duration = Duration::from_hours(365 * 24);
 
 /// Reads a number of bytes: `236`, `1k`, `4KiB`, `1MB`. `k` and `KiB` are 1024, `kB` is 1000.
 ///
@@ -195,10 +270,14 @@ pub fn parse_bytes(input: &str) -> Result<u64, UnitError> {
         "mb" => 1_000_000,
         "g" | "gib" => 1 << 30,
         "gb" => 1_000_000_000,
-        _ => return Err(malformed(input, EXPECTED)),
+        _ => return Err(malformed(input, after_the_number(input), EXPECTED)),
     };
-    let number: u64 = digits.parse().map_err(|_| malformed(input, EXPECTED))?;
-    number
+    if digits.is_empty() {
+        return Err(malformed(input, 0..input.len(), EXPECTED));
+    }
+    digits
+        .parse()
+        .unwrap_or(u64::MAX)
         .checked_mul(factor)
         .filter(|bytes| i64::try_from(*bytes).is_ok())
         .ok_or_else(|| out_of_range(input, "more bytes than a 64-bit count holds"))
@@ -345,6 +424,31 @@ mod tests {
                 .to_string()
                 .contains("with a unit")
         );
+    }
+
+    #[test]
+    fn absurd_durations_are_refused() {
+        for input in ["366d", "10000000y", "99999999999999999999s"] {
+            let error = parse_duration(input).unwrap_err().to_string();
+            assert!(error.contains("one year"), "{error}");
+        }
+        assert_eq!(parse_duration("365d").unwrap(), MAX_DURATION);
+    }
+
+    #[test]
+    fn a_fault_is_pointed_at() {
+        let rate = |input: &str| input.parse::<Rate>().unwrap_err().span();
+        assert_eq!(rate("10q"), 2..3);
+        assert_eq!(rate("1e30"), 1..4);
+        assert_eq!(rate("NaN"), 0..3);
+        assert_eq!(rate("0.1.2"), 3..5);
+        let duration = |input: &str| parse_duration(input).unwrap_err().span();
+        assert_eq!(duration("10"), 2..2);
+        assert_eq!(duration("10 parsecs"), 3..10);
+        assert_eq!(duration("-1s"), 0..1);
+        assert_eq!(duration(" 1\u{20ac}"), 2..5);
+        assert_eq!(parse_bytes("4x").unwrap_err().span(), 1..2);
+        assert_eq!(parse_bytes("kB").unwrap_err().span(), 0..2);
     }
 
     #[test]
