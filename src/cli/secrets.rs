@@ -14,11 +14,12 @@ use crate::cli::error::CliError;
 const SECRET_FLAGS: [(&str, &str); 2] =
     [("--password", "NATS_PASSWORD"), ("--token", "NATS_TOKEN")];
 /// Flags whose value is a secret when it is a URL with user info.
-const URL_FLAGS: [(&str, &str); 3] = [
+const URL_FLAGS: [(&str, &str); 2] = [
     ("--server", "NATS_URL"),
-    ("-s", "NATS_URL"),
     ("--pub-server", "NATSBENCH_PUB_SERVER"),
 ];
+/// Short flags that take no value, and so may stand before `s` in one argument.
+const VALUELESS_SHORT_FLAGS: [char; 3] = ['q', 'h', 'V'];
 
 /// Restarts this process without secrets in its arguments. Returns only when there were none (`None`) or when the
 /// restart failed.
@@ -43,49 +44,115 @@ pub(crate) fn move_out_of_the_process_title() -> Option<CliError> {
 
 /// Separates secret flags from the rest.
 fn split(args: Vec<OsString>) -> (Vec<OsString>, Vec<(&'static str, OsString)>) {
-    let (mut kept, mut moved) = (Vec::new(), Vec::new());
+    let mut parts = Vec::new();
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         if arg == "--" {
-            kept.push(arg);
-            kept.extend(args);
+            parts.push(Part::Kept(vec![arg]));
+            parts.extend(args.map(|arg| Part::Kept(vec![arg])));
             break;
         }
-        match secret_flag(&arg) {
-            Some((variable, Some(value))) if is_secret(variable, &value) => {
-                moved.push((variable, value));
-            }
-            Some((variable, None)) => match args.next() {
-                Some(value) if is_secret(variable, &value) => moved.push((variable, value)),
-                value => kept.extend([Some(arg), value].into_iter().flatten()),
+        parts.push(match secret_flag(&arg) {
+            None => Part::Kept(vec![arg]),
+            Some(flag) => match flag.value.clone().or_else(|| args.next()) {
+                Some(value) => Part::Flag { flag, value },
+                None => Part::Kept(vec![arg]),
             },
-            _ => kept.push(arg),
+        });
+    }
+    let secret_variables: Vec<&str> = parts.iter().filter_map(Part::secret_variable).collect();
+    let (mut kept, mut moved): (Vec<OsString>, Vec<(&'static str, OsString)>) = Default::default();
+    for part in parts {
+        match part {
+            Part::Kept(args) => kept.extend(args),
+            // All values of a flag stay together: a flag that is left would win over the environment.
+            Part::Flag { flag, value } if secret_variables.contains(&flag.variable) => {
+                kept.extend(flag.others);
+                match moved.iter_mut().find(|(name, _)| *name == flag.variable) {
+                    Some((_, all)) if is_url_variable(flag.variable) => {
+                        all.push(",");
+                        all.push(value);
+                    }
+                    Some((_, last)) => *last = value,
+                    None => moved.push((flag.variable, value)),
+                }
+            }
+            Part::Flag { flag, value } => match flag.value {
+                Some(_) => kept.push(flag.arg),
+                None => kept.extend([flag.arg, value]),
+            },
         }
     }
     (kept, moved)
 }
 
-/// The variable of a secret flag, and its value if it is in the same argument.
-fn secret_flag(arg: &OsStr) -> Option<(&'static str, Option<OsString>)> {
+/// A piece of the command line.
+enum Part {
+    Kept(Vec<OsString>),
+    Flag { flag: SecretFlag, value: OsString },
+}
+
+impl Part {
+    /// The variable that has to take over this flag.
+    fn secret_variable(&self) -> Option<&'static str> {
+        match self {
+            Self::Flag { flag, value } if is_secret(flag.variable, value) => Some(flag.variable),
+            _ => None,
+        }
+    }
+}
+
+/// A flag whose value may be a secret.
+struct SecretFlag {
+    /// As it was typed.
+    arg: OsString,
+    variable: &'static str,
+    /// The value, if it is in the same argument.
+    value: Option<OsString>,
+    /// Short flags before it in the same argument: `-q` of `-qs`.
+    others: Option<OsString>,
+}
+
+fn secret_flag(arg: &OsStr) -> Option<SecretFlag> {
     let text = arg.to_str()?;
+    let flag = |variable, value: Option<&str>, others: Option<String>| SecretFlag {
+        arg: arg.to_owned(),
+        variable,
+        value: value.map(Into::into),
+        others: others.map(Into::into),
+    };
+    if let Some(shorts) = text.strip_prefix('-')
+        && !shorts.starts_with('-')
+    {
+        // Every short flag before `s` must be one without a value, or the `s` belongs to that value.
+        let at = shorts.find(|c| !VALUELESS_SHORT_FLAGS.contains(&c))?;
+        let value = shorts[at..].strip_prefix('s')?;
+        let value = value.strip_prefix('=').unwrap_or(value);
+        return Some(flag(
+            "NATS_URL",
+            (!value.is_empty()).then_some(value),
+            (at > 0).then(|| format!("-{}", &shorts[..at])),
+        ));
+    }
     SECRET_FLAGS
         .iter()
         .chain(&URL_FLAGS)
-        .find_map(|(flag, variable)| {
-            let rest = text.strip_prefix(flag)?;
+        .find_map(|(name, variable)| {
+            let rest = text.strip_prefix(name)?;
             if rest.is_empty() {
-                return Some((*variable, None));
+                return Some(flag(variable, None, None));
             }
-            let value = rest
-                .strip_prefix('=')
-                .or((!flag.starts_with("--")).then_some(rest))?;
-            Some((*variable, Some(value.into())))
+            Some(flag(variable, Some(rest.strip_prefix('=')?), None))
         })
 }
 
+fn is_url_variable(variable: &str) -> bool {
+    URL_FLAGS.iter().any(|(_, name)| *name == variable)
+}
+
 fn is_secret(variable: &str, value: &OsStr) -> bool {
-    let is_url = URL_FLAGS.iter().any(|(_, name)| *name == variable);
-    !is_url || value.to_str().is_some_and(|url| url.contains('@'))
+    // Not only valid URLs: one that is refused must not be readable meanwhile, either.
+    !is_url_variable(variable) || value.to_string_lossy().contains('@')
 }
 
 #[cfg(test)]
@@ -114,10 +181,10 @@ mod tests {
             "5",
             "--token=t",
             "-sws://u:p@h",
-            "--server",
+            "--pub-server",
             "ws://h",
         ]);
-        assert_eq!(kept, ["pub", "--rate", "5", "--server", "ws://h"]);
+        assert_eq!(kept, ["pub", "--rate", "5", "--pub-server", "ws://h"]);
         let expected = [
             ("NATS_PASSWORD", "p"),
             ("NATS_TOKEN", "t"),
@@ -127,6 +194,28 @@ mod tests {
             moved,
             expected.map(|(name, value)| (name, value.to_owned()))
         );
+    }
+
+    #[test]
+    fn all_values_of_a_flag_move_together() {
+        let (kept, moved) = split_strs(&["pub", "-s", "ws://a", "--server=ws://u:p@b", "-q"]);
+        assert_eq!(kept, ["pub", "-q"]);
+        assert_eq!(moved, [("NATS_URL", "ws://a,ws://u:p@b".to_owned())]);
+    }
+
+    #[test]
+    fn a_short_flag_is_found_behind_others() {
+        for args in [
+            &["-qs", "ws://u@h"][..],
+            &["-qsws://u@h"],
+            &["-qs=ws://u@h"],
+        ] {
+            let (kept, moved) = split_strs(args);
+            assert_eq!(kept, ["-q"], "{args:?}");
+            assert_eq!(moved, [("NATS_URL", "ws://u@h".to_owned())], "{args:?}");
+        }
+        let args = ["-ojson", "-os", "-qs", "ws://h"];
+        assert_eq!(split_strs(&args), (args.map(str::to_owned).into(), vec![]));
     }
 
     #[test]

@@ -326,6 +326,8 @@ impl fmt::Display for Target {
             Some((path, _)) => (path, "?..."),
             None => (self.path_and_query.as_str(), ""),
         };
+        // An `@` in the path is most likely the rest of a password with an unescaped `/`.
+        let path = if path.contains('@') { "/..." } else { path };
         if path != "/" || !query.is_empty() {
             write!(f, "{path}{query}")?;
         }
@@ -390,6 +392,8 @@ mod tests {
                 .contains("u:hunter2")
         );
         assert!(!target.to_string().contains("hunter2"));
+        let torn: Target = "ws://u:1234/hunter2@h:1".parse().unwrap();
+        assert_eq!(torn.to_string(), "ws://u:1234/...");
         let error = "u:hunter2@h:1".parse::<Target>().unwrap_err();
         assert!(!error.to_string().contains("hunter2"));
     }
