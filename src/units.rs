@@ -270,7 +270,15 @@ pub fn parse_bytes(input: &str) -> Result<u64, UnitError> {
         "mb" => 1_000_000,
         "g" | "gib" => 1 << 30,
         "gb" => 1_000_000_000,
-        _ => return Err(malformed(input, after_the_number(input), EXPECTED)),
+        _ => {
+            let start = input.len() - input.trim_start().len() + split;
+            let span = if split == 0 {
+                0..input.len()
+            } else {
+                start..start + unit.len()
+            };
+            return Err(malformed(input, span, EXPECTED));
+        }
     };
     if digits.is_empty() {
         return Err(malformed(input, 0..input.len(), EXPECTED));
@@ -448,6 +456,7 @@ mod tests {
         assert_eq!(duration("-1s"), 0..1);
         assert_eq!(duration(" 1\u{20ac}"), 2..5);
         assert_eq!(parse_bytes("4x").unwrap_err().span(), 1..2);
+        assert_eq!(parse_bytes("1.5KiB").unwrap_err().span(), 1..6);
         assert_eq!(parse_bytes("kB").unwrap_err().span(), 0..2);
     }
 

@@ -202,12 +202,14 @@ fn parse_host_port(
             .find(']')
             .ok_or_else(|| fault(TargetFault::UnclosedBracket, span.start..span.end))?;
         let after = &text[close + 1..];
-        (
-            span.start + 1..span.start + close,
-            after
-                .strip_prefix(':')
-                .or((!after.is_empty()).then_some(after)),
-        )
+        if let Some(character) = after.chars().next().filter(|c| *c != ':') {
+            let at = span.start + close + 1;
+            return Err(fault(
+                TargetFault::BadHost { character },
+                at..at + character.len_utf8(),
+            ));
+        }
+        (span.start + 1..span.start + close, after.strip_prefix(':'))
     } else {
         match text.rfind(':') {
             Some(colon) => (span.start..span.start + colon, Some(&text[colon + 1..])),
@@ -376,6 +378,7 @@ mod tests {
             ("ws://", 5..5),
             ("ws://a b", 6..7),
             ("ws://[::1", 5..9),
+            ("ws://[::1]8443", 10..11),
             ("ws://h/a b", 8..9),
             ("ws://h/#x", 7..9),
         ] {
