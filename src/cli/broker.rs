@@ -23,7 +23,7 @@ pub(crate) struct BrokerArgs {
     /// Port of the monitoring listener; 0 for any that is free
     #[arg(long, value_name = "PORT", default_value_t = 8222)]
     monitoring_port: u16,
-    /// The nats-server to run [default: `NATS_SERVER_BIN`, PATH, .tools]
+    /// The nats-server to run [default: `NATS_SERVER_BIN`, then PATH, then .tools]
     #[arg(long, value_name = "FILE")]
     nats_server: Option<PathBuf>,
 }

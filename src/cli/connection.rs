@@ -25,42 +25,57 @@ const MANY_CONNECTIONS: u16 = 64;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// Broker, or several in order of preference; ws, wss, nats or tls [default: `ws://localhost:8443`]
+    /// Broker, or several in order of preference: ws, wss, nats or tls [default: `ws://localhost:8443`]
     #[arg(
         short,
         long,
         value_name = "URL[,URL]",
         env = "NATS_URL",
+        hide_env_values = true,
         value_delimiter = ','
     )]
-    #[arg(hide_env_values = true)]
     pub(crate) server: Vec<String>,
     /// Context of the `nats` command line, read as it is
-    #[arg(long, value_name = "NAME", env = "NATS_CONTEXT")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "NATS_CONTEXT",
+        hide_env_values = true
+    )]
     pub(crate) context: Option<String>,
     /// User name
-    #[arg(long, env = "NATS_USER")]
+    #[arg(long, value_name = "NAME", env = "NATS_USER", hide_env_values = true)]
     pub(crate) user: Option<String>,
     /// Password
-    #[arg(long, env = "NATS_PASSWORD", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "NATS_PASSWORD",
+        hide_env_values = true
+    )]
     pub(crate) password: Option<String>,
     /// Token
-    #[arg(long, env = "NATS_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "NATS_TOKEN",
+        hide_env_values = true
+    )]
     pub(crate) token: Option<String>,
     /// Credentials file (JWT and nkey seed)
-    #[arg(long, value_name = "FILE", env = "NATS_CREDS")]
+    #[arg(long, value_name = "FILE", env = "NATS_CREDS", hide_env_values = true)]
     pub(crate) creds: Option<PathBuf>,
     /// File with an nkey seed
-    #[arg(long, value_name = "FILE", env = "NATS_NKEY")]
+    #[arg(long, value_name = "FILE", env = "NATS_NKEY", hide_env_values = true)]
     pub(crate) nkey: Option<PathBuf>,
     /// CA certificates to trust instead of the system's (PEM)
-    #[arg(long, value_name = "FILE", env = "NATS_CA")]
+    #[arg(long, value_name = "FILE", env = "NATS_CA", hide_env_values = true)]
     pub(crate) tlsca: Option<PathBuf>,
     /// Client certificate (PEM)
-    #[arg(long, value_name = "FILE", env = "NATS_CERT")]
+    #[arg(long, value_name = "FILE", env = "NATS_CERT", hide_env_values = true)]
     pub(crate) tlscert: Option<PathBuf>,
     /// Private key of the client certificate (PEM)
-    #[arg(long, value_name = "FILE", env = "NATS_KEY")]
+    #[arg(long, value_name = "FILE", env = "NATS_KEY", hide_env_values = true)]
     pub(crate) tlskey: Option<PathBuf>,
     /// Accept any server certificate; every report says so
     #[arg(long)]
@@ -81,10 +96,19 @@ pub(crate) struct ConnectionArgs {
     #[arg(long)]
     pub(crate) no_masking: bool,
     /// Time limit of each step of connecting
-    #[arg(long, value_name = "D", env = "NATS_TIMEOUT", default_value = "5s", value_parser = parse_duration)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "NATS_TIMEOUT",
+        hide_env_values = true,
+        default_value = "5s",
+        allow_negative_numbers = true,
+        value_parser = parse_duration
+    )]
     pub(crate) timeout: Duration,
     /// Start a nats-server of its own for this run, on free ports
-    #[arg(long, conflicts_with_all = ["server", "context"])]
+    // What it contradicts is checked in `usage::contradiction`: the environment must not contradict it.
+    #[arg(long)]
     pub(crate) local_broker: bool,
 }
 
@@ -94,6 +118,10 @@ impl ConnectionArgs {
     /// # Errors
     /// Everything that is wrong with flags, environment, context and the files they name.
     pub(crate) fn endpoint(&self, n_connections: u16) -> Result<Endpoint, CliError> {
+        if self.local_broker && !self.is_open() {
+            // What the environment says about another broker means nothing to ours.
+            return self.for_local_broker().endpoint(n_connections);
+        }
         let context = self
             .context
             .as_deref()
@@ -146,6 +174,37 @@ impl ConnectionArgs {
             },
         };
         Ok(Endpoint { servers, dial })
+    }
+
+    /// Whether nothing is said about where to connect and who we are.
+    fn is_open(&self) -> bool {
+        let texts = [&self.context, &self.user, &self.password, &self.token];
+        let files = [
+            &self.creds,
+            &self.nkey,
+            &self.tlsca,
+            &self.tlscert,
+            &self.tlskey,
+        ];
+        self.server.is_empty()
+            && texts.iter().all(|text| text.is_none())
+            && files.iter().all(|file| file.is_none())
+    }
+
+    fn for_local_broker(&self) -> Self {
+        Self {
+            server: Vec::new(),
+            context: None,
+            user: None,
+            password: None,
+            token: None,
+            creds: None,
+            nkey: None,
+            tlsca: None,
+            tlscert: None,
+            tlskey: None,
+            ..self.clone()
+        }
     }
 
     /// Flags and environment first, then the context, then the URL.
@@ -226,6 +285,10 @@ fn parse_servers(urls: &[String]) -> Result<Vec<Target>, CliError> {
     if urls.is_empty() {
         return Ok(vec![Target::local()]);
     }
+    if urls.iter().any(|url| url.trim().is_empty()) {
+        return Err(CliError::usage("a server URL is empty")
+            .hint("`--server ws://HOST:PORT`, or several with one comma between two"));
+    }
     urls.iter().map(|url| parse_target(url.trim())).collect()
 }
 
@@ -233,11 +296,26 @@ fn parse_servers(urls: &[String]) -> Result<Vec<Target>, CliError> {
 pub(crate) fn parse_target(url: &str) -> Result<Target, CliError> {
     url.parse()
         .map_err(|error: crate::net::target::TargetError| {
+            if has_unescaped_user_info(url) {
+                // Even the fault might quote a part of the password.
+                return CliError::usage(
+                    "the server URL is invalid: its user info contains `/`, `?` or `#`",
+                )
+                .hint("`%2F` for `/`, `%3F` for `?` and `%23` for `#` in a user name or password");
+            }
             // User info before the fault must not be shown; a caret under stars still points to the right place.
             let shown = hide_user_info(url);
             CliError::usage(format!("the server URL is invalid: {error}"))
                 .pointing_at(&shown, error.span)
         })
+}
+
+/// Whether an `@` comes only behind what ends the host: then a password is likely to be torn apart.
+fn has_unescaped_user_info(url: &str) -> bool {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let rest = &url[start..];
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    !rest[..end].contains('@') && rest[end..].contains('@')
 }
 
 /// Replaces user info by as many stars.
@@ -256,24 +334,30 @@ fn parse_header(header: &str) -> Result<(String, String), CliError> {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
     };
-    match header.split_once(':') {
-        Some((name, value)) if is_token(name.trim()) => Ok((
-            name.trim().to_owned(),
-            clean_value("--header", value.trim())?,
-        )),
-        _ => Err(CliError::usage("a header is written `Name: value`")
-            .pointing_at(header, 0..header.len())),
+    // A value may be a secret, so none is shown.
+    let Some((name, value)) = header.split_once(':') else {
+        return Err(CliError::usage(
+            "`--header` is written `Name: value`, and this one has no colon",
+        ));
+    };
+    if !is_token(name.trim()) {
+        return Err(CliError::usage("`--header`: this is no header name")
+            .pointing_at(&format!("{name}: ..."), 0..name.len()));
     }
+    let name = name.trim();
+    Ok((
+        name.to_owned(),
+        clean_value(&format!("--header {name}"), value.trim())?,
+    ))
 }
 
 fn clean_value(flag: &str, value: &str) -> Result<String, CliError> {
-    match value.find(|c: char| c.is_control()) {
-        Some(at) => Err(
-            CliError::usage(format!("{flag} cannot contain control characters"))
-                .pointing_at(&crate::cli::error::printable(value), at..at + 1),
-        ),
-        None => Ok(value.to_owned()),
+    if value.contains(char::is_control) {
+        return Err(CliError::usage(format!(
+            "`{flag}` cannot contain control characters, such as a line break"
+        )));
     }
+    Ok(value.to_owned())
 }
 
 fn nonzero_timeout(timeout: Duration) -> Result<Duration, CliError> {

@@ -1,5 +1,7 @@
 //! `latency`: publish and subscribe in one run.
 
+use std::fs::File;
+use std::io;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,29 +32,37 @@ pub(crate) struct LatencyArgs {
         long,
         value_name = "N",
         default_value = "200",
-        allow_hyphen_values = true
+        allow_negative_numbers = true
     )]
     rate: RateLimit,
     /// Length of the measured phase
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", allow_negative_numbers = true, value_parser = parse_duration)]
     duration: Duration,
-    /// Length of the warm-up before it, which counts for nothing
-    #[arg(long, value_name = "D", default_value = "2s", value_parser = parse_duration)]
+    /// Length of the warm-up before it, which does not count
+    #[arg(long, value_name = "TIME", default_value = "2s", allow_negative_numbers = true, value_parser = parse_duration)]
     warmup: Duration,
-    /// How long to wait for what is in flight
-    #[arg(long, value_name = "D", default_value = "2s", value_parser = parse_duration)]
+    /// How long to wait at the end for messages in flight
+    #[arg(long, value_name = "TIME", default_value = "2s", allow_negative_numbers = true, value_parser = parse_duration)]
     drain: Duration,
     /// Connections that publish; they share the rate
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        allow_negative_numbers = true
+    )]
     publishers: NonZeroU16,
     /// Connections that subscribe; each should get every message
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        allow_negative_numbers = true
+    )]
     subscribers: NonZeroU16,
-    /// Under which of its two subjects a round goes
+    /// Subjects of a round: PREFIX.game.SLUG, PREFIX.type.TYPE, or both (two messages)
     #[arg(long, value_enum, default_value_t = RouteArg::Game)]
     route: RouteArg,
-    #[command(flatten)]
-    rounds: RoundsArgs,
     /// Publish to another server than the subscribers' [default: as --server]
     #[arg(
         long,
@@ -61,7 +71,7 @@ pub(crate) struct LatencyArgs {
         hide_env_values = true
     )]
     pub_server: Option<String>,
-    /// Objective, such as p99<2ms or lost==0 (repeatable)
+    /// Objective such as p99<2ms, lost==0 or rate>=99% (repeatable)
     #[arg(long, value_name = "EXPR")]
     slo: Vec<String>,
     /// Save the JSON result to a file
@@ -70,6 +80,8 @@ pub(crate) struct LatencyArgs {
     /// Write an HdrHistogram interval log to a file
     #[arg(long, value_name = "FILE")]
     hdr: Option<PathBuf>,
+    #[command(flatten)]
+    rounds: RoundsArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
     #[command(flatten)]
@@ -126,16 +138,29 @@ impl LatencyArgs {
 /// Reads an objective, and points at its fault.
 fn parse_objective(text: &str) -> Result<Objective, CliError> {
     text.parse().map_err(|error: crate::measure::slo::SloError| {
-        CliError::usage(format!("the objective is invalid: {error}"))
+        CliError::usage(format!("the objective is invalid: {}", error.fault()))
             .pointing_at(text, error.span())
-            .hint("such as `p99<2ms`, `service.p50<=500us`, `lost==0`, `lost_ratio<0.01%` or `rate>=99%`")
+            .hint("an objective such as `p99<2ms`, `service.p50<=500us`, `lost==0`, `lost_ratio<0.01%` or `rate>=99%`")
     })
 }
 
 pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> {
     let mut plan = args.plan()?;
-    let save = args.save.as_deref().map(OutputFile::open).transpose()?;
-    let hdr = args.hdr.as_deref().map(OutputFile::open).transpose()?;
+    let open = |flag, path: &Option<PathBuf>| {
+        path.as_deref()
+            .map(|path| OutputFile::open(flag, path))
+            .transpose()
+    };
+    let save = open("--save", &args.save)?;
+    let hdr = open("--hdr", &args.hdr)?;
+    if let (Some(save), Some(hdr)) = (&save, &hdr)
+        && save.is_same(hdr)
+    {
+        return Err(CliError::usage(
+            "`--save` and `--hdr` name the same file: one would overwrite the other",
+        ));
+    }
+    args.rounds.warn(color);
     let result = run_interruptible(async |stop| {
         let local = if args.connection.local_broker {
             Some(start_local().await?)
@@ -165,6 +190,18 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
     Ok(exit_code(&result))
 }
 
+/// Begins the interval log, once, when a file for it is left.
+fn begin_log(
+    file: &mut Option<OutputFile>,
+    log: &mut Option<HdrLog<File>>,
+    started_s: f64,
+) -> io::Result<()> {
+    if let Some(file) = file.take().as_mut().and_then(OutputFile::take_empty) {
+        *log = Some(HdrLog::begin(file, started_s)?);
+    }
+    Ok(())
+}
+
 async fn measure(
     args: &LatencyArgs,
     plan: &LatencyPlan,
@@ -175,20 +212,20 @@ async fn measure(
     let clock = crate::clock::Clock::start();
     let started = clock.now();
     let started_s = clock.wall_now().0 as f64 / 1e9;
-    let begin = |file: OutputFile| HdrLog::begin(file.into_empty(), started_s);
-    let mut log = hdr
-        .map(begin)
-        .transpose()
-        .map_err(|error| CliError::usage("cannot write the interval log").because(&error))?;
+    let mut hdr = hdr;
+    let mut log = None;
     let mut log_error = None;
     let watch = Watch {
         stop,
         on_progress: &mut |snapshot| progress.update(snapshot),
         on_interval: &mut |recorder| {
             let end = Duration::from_nanos(clock.now().since(started));
-            if let Some(log) = &mut log
-                && let Err(error) = log.interval(recorder, end)
-            {
+            // Begun only now: a run that never begins leaves the old file as it was.
+            let written = begin_log(&mut hdr, &mut log, started_s).and_then(|()| {
+                log.as_mut()
+                    .map_or(Ok(()), |log| log.interval(recorder, end))
+            });
+            if let Err(error) = written {
                 log_error.get_or_insert(error);
             }
         },
@@ -196,6 +233,10 @@ async fn measure(
     let measured = latency::run(plan, watch).await;
     progress.finish();
     let mut result = outcome::of_latency(plan, &measured?);
+    // A run without a single interval has a log that says so.
+    if let Err(error) = begin_log(&mut hdr, &mut log, started_s) {
+        log_error.get_or_insert(error);
+    }
     if let Some(error) = log_error {
         result
             .trust

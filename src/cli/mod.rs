@@ -15,35 +15,57 @@ mod publish;
 mod rounds;
 mod secrets;
 mod subscribe;
+mod usage;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::cli::error::CliError;
+use crate::cli::output::stderr_has_color;
 use crate::net::managed_server::{EXEC_SERVER_ARG, exec_supervised};
 
+/// In lines of less than 80 columns: it is not wrapped again.
 const AFTER_HELP: &str = "\
-Exit codes: 0 passed, 1 internal error, 2 wrong usage, 3 cannot reach the broker or log in,
-4 an objective failed, 5 inconclusive, 130 interrupted (the partial result is still printed).
-
 Examples:
-  natsbench broker                      a local broker with its WebSocket on :8443
-  natsbench pub --rate 200              publish 200 rounds a second to it
-  natsbench sub 'rounds.type.*'         see them arrive, with their latency
-  natsbench latency --slo 'p99<2ms' --slo 'lost==0'";
+  natsbench broker                a local broker, its WebSocket on port 8443
+  natsbench pub --rate 200        publish 200 rounds a second to it
+  natsbench sub 'rounds.type.*'   see them arrive, with their latency
+  natsbench latency --slo 'p99<2ms' --slo 'lost==0'
+  natsbench latency --local-broker
+
+Exit codes:
+  0    passed
+  1    internal error
+  2    wrong usage; nothing was connected
+  3    cannot reach the broker, or cannot log in
+  4    an objective failed
+  5    inconclusive: no data, too few samples, or numbers that cannot be trusted
+  130  interrupted; the partial result is printed all the same";
 
 /// Measure NATS brokers that clients reach over WebSocket: latency, loss, and what they rest on.
 #[derive(Debug, Parser)]
 #[command(name = "natsbench", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
-#[command(max_term_width = 100)]
+#[command(max_term_width = 100, disable_help_flag = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Colour in reports and errors
-    #[arg(long, global = true, value_enum, default_value_t = ColorWhen::Auto, value_name = "WHEN")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t = ColorWhen::Auto,
+        value_name = "WHEN",
+        help_heading = "Output",
+        display_order = 900
+    )]
     color: ColorWhen,
+    /// Print help
+    // One layout for `-h` and `--help`: the long one takes three screens for a command with a connection.
+    #[arg(short, long, global = true, action = ArgAction::HelpShort, display_order = 901)]
+    help: Option<bool>,
 }
 
 /// When to use colour.
@@ -79,18 +101,31 @@ pub fn main() -> ExitCode {
     if args.nth(1).is_some_and(|first| first == EXEC_SERVER_ARG) {
         // Only returns when the server could not be started.
         let error = exec_supervised(args);
-        return fail(&CliError::internal("cannot start nats-server").because(&error));
+        return fail(
+            &CliError::internal("cannot start nats-server").because(&error),
+            ColorWhen::Never,
+        );
     }
     if let Some(error) = secrets::move_out_of_the_process_title() {
-        return fail(&error);
+        return fail(&error, ColorWhen::Auto);
     }
-    let cli = match Cli::try_parse() {
+    let command = usage::without_empty_variables(Cli::command());
+    let matches = match command.try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    match run(cli) {
+    let color = cli.color;
+    let done = match usage::contradiction(&matches) {
+        Some(error) => Err(error),
+        None => run(cli),
+    };
+    match done {
         Ok(code) => ExitCode::from(code),
-        Err(error) => fail(&error),
+        Err(error) => fail(&error, color),
     }
 }
 
@@ -107,6 +142,10 @@ fn run(cli: Cli) -> Result<u8, CliError> {
 
 /// Help and version go to standard output and are no error; everything else is wrong usage.
 fn usage(error: &clap::Error) -> ExitCode {
+    let args: Vec<_> = std::env::args_os().collect();
+    if let Some(error) = usage::explained(error, &args) {
+        return fail(&error, ColorWhen::Auto);
+    }
     // A closed pipe is a normal end.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() {
@@ -116,11 +155,11 @@ fn usage(error: &clap::Error) -> ExitCode {
     })
 }
 
-fn fail(error: &CliError) -> ExitCode {
+fn fail(error: &CliError, color: ColorWhen) -> ExitCode {
     // There is nowhere left to say that standard error is closed.
     let _ = std::io::stderr()
         .lock()
-        .write_all(error.render().as_bytes());
+        .write_all(error.render(stderr_has_color(color)).as_bytes());
     ExitCode::from(error.code)
 }
 

@@ -2,6 +2,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Seek as _, Write};
+use std::ops::{ControlFlow, Range};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -9,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ColorWhen;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, render_warning};
 use crate::cli::exit;
 use crate::report::progress::{Progress, ProgressMode};
 use crate::report::{Format, Style, write_result};
@@ -31,7 +33,13 @@ pub(crate) enum OutputArg {
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
     /// How the result is printed
-    #[arg(short, long, value_enum, default_value_t = OutputArg::Human, value_name = "FORMAT")]
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value_t = OutputArg::Human,
+        value_name = "FORMAT"
+    )]
     pub(crate) output: OutputArg,
     /// No progress on standard error
     #[arg(short, long)]
@@ -69,30 +77,57 @@ impl OutputArgs {
 
 /// Writes to standard output; a closed pipe is a normal end.
 pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), CliError> {
+    write_more_to_stdout(bytes).map(|_| ())
+}
+
+/// Writes a part of what goes to standard output, and says whether anyone still reads it.
+pub(crate) fn write_more_to_stdout(bytes: &[u8]) -> Result<ControlFlow<()>, CliError> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::internal("cannot write to standard output").because(&error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(CliError::internal("cannot write to standard output").because(&error)),
     }
 }
 
 /// How standard output is to look.
 pub(crate) fn style(color: ColorWhen) -> Style {
-    let is_terminal = io::stdout().is_terminal();
-    let has_no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let color = match color {
-        ColorWhen::Always => true,
-        ColorWhen::Never => false,
-        ColorWhen::Auto => is_terminal && !has_no_color && !is_dumb,
-    };
+    style_of(has_color(color, io::stdout().is_terminal()))
+}
+
+/// How a report on standard error is to look.
+pub(crate) fn stderr_style(color: ColorWhen) -> Style {
+    style_of(stderr_has_color(color))
+}
+
+/// Whether standard error is to have colour.
+pub(crate) fn stderr_has_color(color: ColorWhen) -> bool {
+    has_color(color, io::stderr().is_terminal())
+}
+
+fn style_of(color: bool) -> Style {
     Style {
         color,
         width: 80,
         unicode: true,
     }
+}
+
+fn has_color(color: ColorWhen, is_terminal: bool) -> bool {
+    let has_no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    match color {
+        ColorWhen::Always => true,
+        ColorWhen::Never => false,
+        ColorWhen::Auto => is_terminal && !has_no_color && !is_dumb,
+    }
+}
+
+/// Says on standard error that something works, but hardly as it was meant.
+pub(crate) fn warn(message: &str, input: &str, span: Range<usize>, color: ColorWhen) {
+    let text = render_warning(message, input, span, stderr_has_color(color));
+    // There is nowhere left to say that standard error is closed.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// The exit code of a result.
@@ -106,10 +141,14 @@ pub(crate) fn exit_code(result: &RunResult) -> u8 {
     }
 }
 
-/// A file that is known to be writable before the run begins, and keeps its old content until there is new.
+/// A file that is known to be writable before the run begins, and keeps its old content until there is new; one
+/// that did not exist before, and gets nothing, is gone again.
+#[derive(Debug)]
 pub(crate) struct OutputFile {
     path: PathBuf,
-    file: File,
+    /// `None` once it was handed over.
+    file: Option<File>,
+    is_new: bool,
 }
 
 impl OutputFile {
@@ -117,20 +156,38 @@ impl OutputFile {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn open(path: &Path) -> Result<Self, CliError> {
-        let opened = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
-        opened
-            .map(|file| Self {
-                path: path.to_owned(),
-                file,
-            })
-            .map_err(|error| {
-                CliError::usage(format!("cannot write to `{}`", path.display())).because(&error)
-            })
+    pub(crate) fn open(flag: &str, path: &Path) -> Result<Self, CliError> {
+        let mut options = OpenOptions::new();
+        options.write(true).truncate(false);
+        let opened = match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                options.create(true).open(path).map(|file| (file, true))
+            }
+            opened => opened.map(|file| (file, false)),
+        };
+        let (file, is_new) = opened.map_err(|error| {
+            let failed = CliError::usage(format!("`{flag}`: cannot write to `{}`", path.display()))
+                .because(&error);
+            match error.kind() {
+                io::ErrorKind::NotFound => failed.hint("create the directory first"),
+                io::ErrorKind::IsADirectory => failed.hint("name a file in it"),
+                _ => failed,
+            }
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: Some(file),
+            is_new,
+        })
+    }
+
+    /// Whether both are one regular file, which they would overwrite for each other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let identity = |this: &Self| {
+            let metadata = this.file.as_ref()?.metadata().ok()?;
+            metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
+        };
+        identity(self).is_some_and(|own| identity(other) == Some(own))
     }
 
     /// Replaces the content.
@@ -138,26 +195,33 @@ impl OutputFile {
     /// # Errors
     /// When the disk is full, say.
     pub(crate) fn replace(mut self, bytes: &[u8]) -> Result<(), CliError> {
-        self.empty();
-        self.file
-            .write_all(bytes)
-            .and_then(|()| self.file.flush())
+        let Some(mut file) = self.take_empty() else {
+            return Ok(());
+        };
+        file.write_all(bytes)
+            .and_then(|()| file.flush())
             .map_err(|error| {
                 CliError::internal(format!("cannot write `{}`", self.path.display()))
                     .because(&error)
             })
     }
 
-    /// The file, emptied, to be written piece by piece.
-    pub(crate) fn into_empty(mut self) -> File {
-        self.empty();
-        self.file
+    /// The file, emptied, to be written piece by piece; `None` when it was taken before.
+    pub(crate) fn take_empty(&mut self) -> Option<File> {
+        let mut file = self.file.take()?;
+        // Both fail for pipes and devices, which have nothing to empty.
+        let _ = file.set_len(0);
+        let _ = file.rewind();
+        Some(file)
     }
+}
 
-    fn empty(&mut self) {
-        // Fails for pipes and devices, which have nothing to empty.
-        let _ = self.file.set_len(0);
-        let _ = self.file.rewind();
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        if self.is_new && self.file.is_some() {
+            // Nobody needs an empty file of a run that never began; one that stays does no harm.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

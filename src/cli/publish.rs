@@ -10,7 +10,9 @@ use crate::cli::broker::start_local;
 use crate::cli::connection::{ConnectionArgs, parse_target};
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::output::{OutputArgs, exit_code, run_interruptible, write_stdout};
+use crate::cli::output::{
+    OutputArgs, exit_code, run_interruptible, write_more_to_stdout, write_stdout,
+};
 use crate::cli::rounds::{ExtrasArg, RoundsArgs, RouteArg};
 use crate::load::latency::Watch;
 use crate::load::outcome;
@@ -32,32 +34,42 @@ pub(crate) struct PubArgs {
         long,
         value_name = "N|max",
         default_value = "200",
-        allow_hyphen_values = true
+        allow_negative_numbers = true
     )]
     rate: RateLimit,
     /// How long [default: until Ctrl-C]
-    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, value_parser = parse_duration)]
     duration: Option<Duration>,
     /// How many rounds [default: until Ctrl-C]
-    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        conflicts_with = "duration"
+    )]
     count: Option<u64>,
-    /// Under which of its two subjects a round goes; `both` makes two messages of a round
+    /// Subjects of a round: PREFIX.game.SLUG, PREFIX.type.TYPE, or both (two messages)
     #[arg(long, value_enum, default_value_t = RouteArg::Both)]
     route: RouteArg,
-    #[command(flatten)]
-    rounds: RoundsArgs,
     /// How extras is written
     #[arg(long, value_enum, default_value_t = ExtrasArg::Object)]
     extras: ExtrasArg,
-    /// The plain message only, without timestamp and stamp: latency cannot be measured then
+    /// The plain message without timestamp and stamp; nobody can measure latency or loss then
     #[arg(long)]
     no_stamp: bool,
     /// Connections; they share the rate
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        allow_negative_numbers = true
+    )]
     connections: NonZeroU16,
     /// Print what would be sent, and connect to nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    rounds: RoundsArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
     #[command(flatten)]
@@ -91,6 +103,7 @@ impl PubArgs {
 
 pub(crate) fn run(args: &PubArgs, color: ColorWhen) -> Result<u8, CliError> {
     let mut plan = args.plan()?;
+    args.rounds.warn(color);
     if args.dry_run {
         return dry_run(&plan);
     }
@@ -150,7 +163,9 @@ fn dry_run(plan: &PublishPlan) -> Result<u8, CliError> {
             text.push(b'\n');
         }
         if text.len() > 1 << 16 {
-            write_stdout(&text)?;
+            if write_more_to_stdout(&text)?.is_break() {
+                return Ok(exit::PASSED);
+            }
             text.clear();
         }
     }

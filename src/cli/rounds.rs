@@ -2,10 +2,12 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::ColorWhen;
 use crate::cli::error::CliError;
+use crate::cli::output::warn;
 use crate::load::plan::{PublishClient, RoundsPlan};
 use crate::load::publisher::generator_of;
-use crate::rounds::{ExtrasForm, GameMix, Route};
+use crate::rounds::{ExtrasForm, GameMix, MixError, Route};
 use crate::subject::Subject;
 use crate::units::parse_bytes;
 
@@ -70,17 +72,22 @@ impl ClientArg {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Rounds")]
 pub(crate) struct RoundsArgs {
-    /// Games to publish, with weights: crash,double=3,... [default: all four, equally]
+    /// Games, with weights: crash,double=3,wall-street,slot [default: all four, equally]
     #[arg(long, value_name = "GAMES")]
     pub(crate) games: Option<String>,
-    /// First token of every subject; whoever subscribes to it sees these synthetic rounds
-    #[arg(long, default_value = "rounds")]
+    /// What every subject begins with
+    #[arg(long, value_name = "SUBJECT", default_value = "rounds")]
     pub(crate) prefix: String,
     /// Exact payload size of every message, such as 512 or 4KiB
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = parse_bytes)]
     pub(crate) size: Option<u64>,
     /// Same seed, same rounds
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 1
+    )]
     pub(crate) seed: u64,
     /// Which library publishes
     #[arg(long, value_enum, default_value_t = ClientArg::Raw)]
@@ -120,22 +127,65 @@ impl RoundsArgs {
             ))
             .hint("a broker takes 1 MiB unless its `max_payload` says otherwise"));
         }
-        generator_of(&plan, 0).map_err(|error| CliError::usage(error.to_string()))?;
+        generator_of(&plan, 0).map_err(|error| {
+            CliError::usage(format!(
+                "`--size {}` is too small: the smallest size that every round fits into is {}",
+                error.asked_bytes, error.smallest_bytes
+            ))
+        })?;
         Ok(plan)
+    }
+
+    /// Warns about a prefix that is valid and still a bad idea.
+    pub(crate) fn warn(&self, color: ColorWhen) {
+        let traps = self.prefix.parse::<Subject>().map(|prefix| prefix.traps());
+        for trap in traps.unwrap_or_default() {
+            let advice = format!("`--prefix`: {}", trap.kind.advice());
+            warn(&advice, &self.prefix, trap.span, color);
+        }
     }
 }
 
 /// nats-server refuses a `max_payload` above this.
 const MAX_SIZE_BYTES: usize = 64 << 20;
 
-fn games_error(text: &str, error: &(dyn std::error::Error + 'static)) -> CliError {
-    CliError::usage(format!("`--games {text}` cannot be used: {error}"))
+/// The first part of the mix that cannot be used, pointed at.
+fn games_error(text: &str, error: &MixError) -> CliError {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut at = 0;
+    let mut fault = (error.to_string(), 0..text.len());
+    for part in text.split(',') {
+        let slug = part.split('=').next().unwrap_or(part);
+        let slug_span = at..at + slug.len();
+        if part.trim().is_empty() {
+            fault = ("a game is missing".to_owned(), slug_span);
+            break;
+        }
+        match part.parse::<GameMix>() {
+            Err(error @ MixError::BadWeight { .. }) => {
+                fault = (error.to_string(), at + slug.len() + 1..at + part.len());
+                break;
+            }
+            Err(error) => {
+                fault = (error.to_string(), slug_span);
+                break;
+            }
+            Ok(_) if seen.contains(&slug.trim()) => {
+                fault = (error.to_string(), slug_span);
+                break;
+            }
+            Ok(_) => seen.push(slug.trim()),
+        }
+        at += part.len() + 1;
+    }
+    CliError::usage(format!("`--games`: {}", fault.0))
+        .pointing_at(text, fault.1)
         .hint("games: crash, double, wall-street, slot; with weights: `--games crash,double=3`")
 }
 
 fn check_prefix(prefix: &str) -> Result<(), CliError> {
     prefix.parse::<Subject>().map(|_| ()).map_err(|fault| {
-        CliError::usage(format!("`--prefix` is no valid subject: {fault}"))
+        CliError::usage(format!("`--prefix` is no valid subject: {}", fault.reason))
             .pointing_at(prefix, fault.span)
     })
 }

@@ -1,6 +1,6 @@
 //! `sub`: subscribe over a raw WebSocket and show what arrives.
 
-use std::io::{self, BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter};
 use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use clap::{Args, ValueEnum};
 use crate::cli::ColorWhen;
 use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::CliError;
-use crate::cli::output::{OutputArg, OutputArgs, exit_code, run_interruptible};
+use crate::cli::output::{OutputArg, OutputArgs, exit_code, run_interruptible, stderr_style, warn};
 use crate::load::latency::Watch;
 use crate::load::outcome;
 use crate::load::plan::SubscribePlan;
 use crate::load::subscribe::{self, Lines};
 use crate::report::message::LineFormat;
 use crate::report::{Format, write_result};
-use crate::subject::Pattern;
+use crate::subject::{Pattern, TrapKind};
 use crate::units::parse_duration;
 
 /// How a message line looks.
@@ -33,27 +33,33 @@ enum FormatArg {
 
 /// Flags of `sub`.
 #[derive(Debug, Args)]
+#[command(mut_arg("local_broker", |arg| arg.hide(true)))]
 pub(crate) struct SubArgs {
     /// Subjects or patterns, such as 'rounds.type.*' or 'rounds.>'
     #[arg(value_name = "SUBJECT", required = true)]
     subjects: Vec<String>,
-    /// End after so many messages
-    #[arg(long, value_name = "N")]
+    /// End after so many messages [default: until Ctrl-C]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     count: Option<u64>,
     /// End after this time [default: until Ctrl-C]
-    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, value_parser = parse_duration)]
     duration: Option<Duration>,
     /// Queue group: its members share the messages, so that loss cannot be told
     #[arg(long, value_name = "GROUP")]
     queue: Option<String>,
-    /// How a message line looks
-    #[arg(long, value_enum, default_value_t = FormatArg::Pretty)]
-    format: FormatArg,
-    /// No message lines: a live line and a summary
-    #[arg(long)]
+    /// How a message line looks [default: pretty]
+    #[arg(long, value_enum)]
+    format: Option<FormatArg>,
+    /// No message lines: a live line, and the result at the end
+    #[arg(long, conflicts_with = "format")]
     stats: bool,
     /// Connections; each gets every message, unless they share a queue group
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        allow_negative_numbers = true
+    )]
     connections: NonZeroU16,
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -64,16 +70,22 @@ pub(crate) struct SubArgs {
 impl SubArgs {
     fn plan(&self) -> Result<SubscribePlan, CliError> {
         for subject in &self.subjects {
-            let pattern = parse_pattern(subject)?;
-            for trap in pattern.traps() {
-                warn(&format!("`{subject}`: {}", trap.kind.advice()));
-            }
+            parse_pattern(subject)?;
+        }
+        if self.has_lines() && self.output.output != OutputArg::Human {
+            return Err(CliError::usage(
+                "`--format` and `--output` both want standard output: message lines and the result cannot share it",
+            )
+            .hint("`--format json` for the messages, or `--output json` for the result"));
         }
         if let Some(queue) = &self.queue {
             check_queue(queue)?;
         }
         if self.count == Some(0) {
             return Err(CliError::usage("`--count` must be more than zero"));
+        }
+        if self.duration.is_some_and(|duration| duration.is_zero()) {
+            return Err(CliError::usage("`--duration` must be more than zero"));
         }
         Ok(SubscribePlan {
             endpoint: self.connection.endpoint(self.connections.get())?,
@@ -85,14 +97,32 @@ impl SubArgs {
         })
     }
 
+    /// Whether messages are shown: they are the output, unless the result was asked for.
+    fn has_lines(&self) -> bool {
+        self.format.is_some() || (!self.stats && self.output.output == OutputArg::Human)
+    }
+
+    /// Warns about subjects that are valid and hardly mean what was meant. To read the subjects of the server or of
+    /// client libraries, or long ones, is no mistake.
+    fn warn(&self, color: ColorWhen) {
+        for subject in &self.subjects {
+            let traps = parse_pattern(subject).map(|pattern| pattern.traps());
+            for trap in traps.unwrap_or_default() {
+                if matches!(trap.kind, TrapKind::LiteralWildcard | TrapKind::NonAscii) {
+                    warn(&trap.kind.advice(), subject, trap.span, color);
+                }
+            }
+        }
+    }
+
     fn lines(&self) -> Option<Lines> {
-        let format = match self.format {
+        let format = match self.format.unwrap_or(FormatArg::Pretty) {
             FormatArg::Pretty => LineFormat::Pretty,
             FormatArg::Json => LineFormat::Json,
             FormatArg::Raw => LineFormat::Raw,
         };
         let out: Box<dyn io::Write + Send> = Box::new(BufWriter::new(io::stdout()));
-        (!self.stats).then(|| Lines {
+        self.has_lines().then(|| Lines {
             format,
             out: Arc::new(Mutex::new(out)),
         })
@@ -103,26 +133,20 @@ fn parse_pattern(subject: &str) -> Result<Pattern, CliError> {
     subject
         .parse()
         .map_err(|fault: crate::subject::SubjectFault| {
-            CliError::usage(format!("the subject is invalid: {fault}"))
+            CliError::usage(format!("the subject is invalid: {}", fault.reason))
                 .pointing_at(subject, fault.span)
         })
 }
 
 fn check_queue(queue: &str) -> Result<(), CliError> {
     match queue.find(|c: char| c.is_whitespace() || c.is_control()) {
-        Some(at) => {
-            Err(CliError::usage("a queue group cannot contain blanks")
-                .pointing_at(queue, at..at + 1))
-        }
+        Some(at) => Err(CliError::usage(
+            "a queue group cannot contain blanks or control characters",
+        )
+        .pointing_at(queue, at..at + 1)),
         None if queue.is_empty() => Err(CliError::usage("a queue group needs a name")),
         None => Ok(()),
     }
-}
-
-fn warn(text: &str) {
-    use io::Write as _;
-    // There is nowhere left to say that standard error is closed.
-    let _ = writeln!(io::stderr().lock(), "warning: {text}");
 }
 
 pub(crate) fn run(args: &SubArgs, color: ColorWhen) -> Result<u8, CliError> {
@@ -133,6 +157,7 @@ pub(crate) fn run(args: &SubArgs, color: ColorWhen) -> Result<u8, CliError> {
         )
         .hint("`natsbench broker` in another terminal, or `natsbench latency --local-broker`"));
     }
+    args.warn(color);
     let lines = args.lines();
     let has_lines = lines.is_some();
     let result = run_interruptible(async |stop| {
@@ -151,10 +176,10 @@ pub(crate) fn run(args: &SubArgs, color: ColorWhen) -> Result<u8, CliError> {
         progress.finish();
         Ok(outcome::of_subscribe(&plan, &observed?))
     })?;
-    if has_lines && args.output.output == OutputArg::Human {
-        // Lines are the result; the summary is a hint beside them.
+    if has_lines {
+        // Lines are the output; the summary is a hint beside them.
         summary_to_stderr(args, &result, color)?;
-    } else if !has_lines {
+    } else {
         args.output.print(&result, color)?;
     }
     Ok(exit_code(&result))
@@ -169,8 +194,7 @@ fn summary_to_stderr(
     if args.output.quiet {
         return Ok(());
     }
-    let mut style = crate::cli::output::style(color);
-    style.color &= io::stderr().is_terminal();
+    let style = stderr_style(color);
     let mut text = Vec::new();
     write_result(&mut text, result, Format::Human, style)
         .map_err(|error| CliError::internal("cannot render the result").because(&error))?;
