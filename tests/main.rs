@@ -5,5 +5,7 @@
 
 mod harness;
 
+mod bad_input;
 mod exit_codes;
+mod help;
 mod layers;
