@@ -73,7 +73,8 @@ pub struct DeliveryCounts {
     pub closed: u64,
     /// Arrivals that are either copies or belong to `closed`.
     pub late_unknown: u64,
-    /// Messages owed, all streams together; `None` while a stream is open.
+    /// Messages owed, all streams together; `None` while a stream is open, or when one beyond [`MAX_STREAMS`] was
+    /// announced.
     pub expected: Option<u64>,
     /// Streams known.
     pub n_streams: usize,
@@ -165,6 +166,8 @@ pub struct Deliveries {
     untracked: u64,
     closed: u64,
     late_unknown: u64,
+    /// A stream beyond the limit was announced: what it owes is not known here.
+    has_untracked_stream: bool,
 }
 
 impl Deliveries {
@@ -180,6 +183,7 @@ impl Deliveries {
             untracked: 0,
             closed: 0,
             late_unknown: 0,
+            has_untracked_stream: false,
         }
     }
 
@@ -204,11 +208,12 @@ impl Deliveries {
     /// streams whose subject this subscriber listens to; anything else would count as lost.
     pub fn announce(&mut self, publisher: u16, stream: u8, n_sent: u64) {
         let n_sent = n_sent.min(MAX_SEQ + 1);
-        if let Some(tracker) = self
-            .find_or_add(publisher, stream)
-            .and_then(|idx| self.streams.get_mut(usize::from(idx)))
-        {
-            tracker.announced = tracker.announced.max(Some(n_sent));
+        match self.find_or_add(publisher, stream) {
+            Some(idx) => {
+                let announced = &mut self.streams[usize::from(idx)].announced;
+                *announced = (*announced).max(Some(n_sent));
+            }
+            None => self.has_untracked_stream = true,
         }
     }
 
@@ -250,7 +255,8 @@ impl Deliveries {
             }
         }
         // Without any stream nothing is known, not even that nothing is owed.
-        let is_known = totals.n_streams_open == 0 && totals.n_streams > 0;
+        let is_known =
+            totals.n_streams_open == 0 && totals.n_streams > 0 && !self.has_untracked_stream;
         totals.expected = is_known.then_some(expected);
         totals
     }
@@ -258,6 +264,7 @@ impl Deliveries {
     /// Whether every stream was announced and all its messages arrived; never before the first announcement.
     pub fn is_complete(&self) -> bool {
         !self.streams.is_empty()
+            && !self.has_untracked_stream
             && self
                 .streams()
                 .all(|counts| counts.expected == Some(counts.received))
