@@ -299,10 +299,11 @@ pub fn format_nanos(nanos: i64) -> String {
         return format!("{sign}{magnitude} ns");
     }
     let value = magnitude as f64;
+    // From 999.5 on, three digits would be rounded to four.
     let (scaled, unit) = match magnitude {
-        0..1_000_000 => (value / 1e3, "us"),
-        1_000_000..NANOS_PER_SEC => (value / 1e6, "ms"),
-        NANOS_PER_SEC..60_000_000_000 => (value / 1e9, "s"),
+        0..999_500 => (value / 1e3, "us"),
+        999_500..999_500_000 => (value / 1e6, "ms"),
+        999_500_000..60_000_000_000 => (value / 1e9, "s"),
         _ => return format!("{sign}{}", format_long(magnitude / NANOS_PER_SEC)),
     };
     format!("{sign}{} {unit}", three_digits(scaled))
@@ -384,6 +385,8 @@ pub fn format_bytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -486,7 +489,7 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "0 ns", "999 ns", "182 us", "1000 us", "1.84 ms", "-3.10 ms", "12.0 s", "1m30s"
+                "0 ns", "999 ns", "182 us", "1.00 ms", "1.84 ms", "-3.10 ms", "12.0 s", "1m30s"
             ]
         );
     }
@@ -497,5 +500,58 @@ mod tests {
         assert_eq!(format_decimal(1499.98), "1,499.98");
         assert_eq!(format_decimal(200.0), "200");
         assert_eq!(format_bytes(1536), "1.50 KiB");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_without_panic(text in "\\PC{0,16}|[0-9.kKmMsinfNabe/ -]{0,12}") {
+            let results = [
+                text.parse::<Rate>().err(),
+                text.parse::<RateLimit>().err(),
+                parse_duration(&text).err(),
+                parse_bytes(&text).err(),
+            ];
+            for error in results.into_iter().flatten() {
+                prop_assert!(error.to_string().contains(&text), "{error}");
+            }
+        }
+
+        #[test]
+        fn a_rate_is_exactly_what_was_typed(whole in 0_u64..20_000, fraction in 0_u64..1_000, has_suffix in any::<bool>()) {
+            prop_assume!(whole + fraction > 0);
+            let suffix = if has_suffix { "/s" } else { "" };
+            let rate: Rate = format!("{whole}.{fraction:03}{suffix}").parse().unwrap();
+            let exact = u128::from(whole * 1_000 + fraction);
+            prop_assert_eq!(u128::from(rate.count()) * 1_000, exact * u128::from(rate.per_secs()));
+            // Three decimals are all that is shown, so it reads back as the same rate.
+            let shown = rate.to_string().replace(',', "");
+            let again: Rate = shown.parse().unwrap();
+            prop_assert_eq!(u128::from(again.count()) * u128::from(rate.per_secs()), u128::from(rate.count()) * u128::from(again.per_secs()));
+        }
+
+        #[test]
+        fn a_duration_is_shown_to_three_digits_in_a_unit_that_fits(nanos in any::<i64>(), bits in 0_u32..63) {
+            let nanos = nanos >> bits;
+            let shown = format_nanos(nanos);
+            prop_assert!(shown.len() <= 15, "{shown}");
+            prop_assert_eq!(shown.starts_with('-'), nanos < 0);
+            let Some((number, unit)) = shown.split_once(' ') else {
+                // Hours and minutes.
+                prop_assert!(nanos.unsigned_abs() >= 60_000_000_000);
+                return Ok(());
+            };
+            let unit_ns = match unit { "ns" => 1.0, "us" => 1e3, "ms" => 1e6, "s" => 1e9, _ => panic!("{shown}") };
+            let value: f64 = number.parse().unwrap();
+            prop_assert!(nanos == 0 || (1.0..1000.0).contains(&value.abs()), "{}", shown);
+            prop_assert!((value * unit_ns - nanos as f64).abs() <= nanos.unsigned_abs() as f64 * 0.005, "{}", shown);
+        }
+
+        #[test]
+        fn counts_read_back_without_their_commas(count in any::<u64>(), bits in 0_u32..64) {
+            let count = count >> bits;
+            let shown = format_count(count);
+            prop_assert_eq!(shown.replace(',', "").parse::<u64>().unwrap(), count);
+            prop_assert!(shown.split(',').skip(1).all(|group| group.len() == 3));
+        }
     }
 }
