@@ -1,6 +1,7 @@
 //! The lenient reader: everything that a pipeline in between may make of a round.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// A round, as far as it can be read. Only the object itself is required.
@@ -57,9 +58,15 @@ impl Round {
     /// # Errors
     /// What is no JSON object, or names no game.
     pub fn from_json(payload: &[u8]) -> Result<Self, RoundError> {
-        let wire: Wire = serde_json::from_slice(payload).map_err(|error| RoundError::NotJson {
+        let not_json = |error: serde_json::Error| RoundError::NotJson {
             reason: error.to_string(),
-        })?;
+        };
+        // A struct would also be read from an array, field by field.
+        if payload.trim_ascii_start().first() != Some(&b'{') {
+            serde_json::from_slice::<IgnoredAny>(payload).map_err(not_json)?;
+            return Err(RoundError::NotARound);
+        }
+        let wire: Wire = serde_json::from_slice(payload).map_err(not_json)?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let (game_slug, game_type) = (text(&wire.game_slug), text(&wire.game_type));
         if game_slug.is_none() && game_type.is_none() {
@@ -171,7 +178,9 @@ mod tests {
             Round::from_json(b"\xff"),
             Err(RoundError::NotJson { .. })
         ));
-        assert_eq!(Round::from_json(b"{}"), Err(RoundError::NotARound));
+        for payload in [&b"{}"[..], b"[1,\"crash\",\"multiplier\"]", b"null", b"7"] {
+            assert_eq!(Round::from_json(payload), Err(RoundError::NotARound));
+        }
     }
 
     proptest! {
