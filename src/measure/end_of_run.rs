@@ -77,6 +77,8 @@ impl EndOfRun {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -98,5 +100,38 @@ mod tests {
         let future =
             br#"{"schema":"natsbench.end/2","run":1,"publisher":0,"started_ns":0,"streams":[]}"#;
         assert_eq!(EndOfRun::from_json(future), None);
+    }
+
+    prop_compose! {
+        fn any_stream()(stream in any::<u8>(), subject in "\\PC{0,20}", n_sent in any::<u64>()) -> StreamEnd {
+            StreamEnd { stream, subject, n_sent }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_is_read_back(
+            run in any::<u32>(), publisher in any::<u16>(), started_ns in any::<u64>(),
+            streams in prop::collection::vec(any_stream(), 0..20),
+        ) {
+            let message = EndOfRun::new(RunId(run), publisher, started_ns, streams);
+            prop_assert_eq!(message.run(), RunId(run));
+            let subject = message.subject();
+            prop_assert!(PATTERN.parse::<crate::subject::Pattern>().unwrap().matches(&subject), "{}", subject);
+            prop_assert_eq!(EndOfRun::from_json(&message.to_json()), Some(message));
+        }
+
+        #[test]
+        fn a_damaged_message_never_panics_and_a_cut_one_is_none(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let message = EndOfRun::new(RunId(7), 1, 5, vec![StreamEnd { stream: 0, subject: "a".to_owned(), n_sent: 3 }]);
+            let mut json = message.to_json();
+            let at = at.index(json.len());
+            json[at] = byte;
+            if let Some(read) = EndOfRun::from_json(&json) {
+                prop_assert_eq!(read.schema, SCHEMA);
+            }
+            let cut = &message.to_json()[..at];
+            prop_assert_eq!(EndOfRun::from_json(cut), None);
+        }
     }
 }

@@ -44,6 +44,8 @@ fn share_above(p_ratio: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -80,5 +82,28 @@ mod tests {
         assert_eq!(rank(10, 0.0), 1);
         assert_eq!(rank(10, 1.0), 10);
         assert_eq!(rank(0, 0.5), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn a_percentile_is_supported_from_the_number_that_it_needs(percent_thousandths in 1_u32..100_000, n in 0_u64..100_000_000) {
+            let p_ratio = f64::from(percent_thousandths) / 100_000.0;
+            let needed = samples_needed(p_ratio).unwrap();
+            prop_assert_eq!(supports(n, p_ratio), n >= needed, "p{}, {} of {}", p_ratio, n, needed);
+            // n(1-p) >= 10 in whole numbers.
+            let above = n * u64::from(100_000 - percent_thousandths);
+            prop_assert_eq!(supports(n, p_ratio), above >= 10 * 100_000, "p{}, {}", p_ratio, n);
+        }
+
+        #[test]
+        fn a_rank_leaves_no_more_than_its_share_below_and_above(percent_thousandths in 0_u32..=100_000, n in 1_u64..10_000_000) {
+            let p_ratio = f64::from(percent_thousandths) / 100_000.0;
+            let rank = rank(n, p_ratio);
+            prop_assert!((1..=n).contains(&rank));
+            // The nearest rank: the smallest one that has at least p of the samples at or below it.
+            let share = u128::from(n) * u128::from(percent_thousandths);
+            prop_assert!(u128::from(rank) * 100_000 >= share);
+            prop_assert!(rank == 1 || u128::from(rank - 1) * 100_000 < share);
+        }
     }
 }

@@ -215,16 +215,48 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_client_publishes_parses_as_what_a_server_delivers(
-            subject in "[a-z]{1,9}", payload in prop::collection::vec(any::<u8>(), 0..300),
+            subject in "[a-z]{1,9}(\\.[a-z]{1,9}){0,2}",
+            reply in prop::option::of("_INBOX\\.[A-Za-z0-9]{1,9}"),
+            headers in prop::option::of(prop::collection::vec(("[A-Za-z-]{1,10}", "[!-~]{0,10}"), 0..4)),
+            payload in prop::collection::vec(any::<u8>(), 0..300),
+            cut in any::<prop::sample::Index>(),
         ) {
-            // A delivery has the form of a publish, with `MSG` for `PUB` and the subscription behind the subject.
+            let headers = headers.map(|entries| {
+                let mut headers = Headers::default();
+                for (name, value) in &entries {
+                    headers.push(name, value).unwrap();
+                }
+                headers
+            });
             let mut out = Vec::new();
-            append_publish(&mut out, &publish_prefix(&format!("{subject} 1")), &payload);
-            out.splice(..3, *b"MSG");
+            match &headers {
+                Some(headers) => hpub(&mut out, &subject, reply.as_deref(), headers, &payload).unwrap(),
+                None => publish(&mut out, &subject, reply.as_deref(), &payload).unwrap(),
+            }
+            // A delivery has the form of a publish, with `MSG` for `PUB` and the subscription behind the subject.
+            let name_at = usize::from(headers.is_some());
+            out.splice(name_at..name_at + 3, *b"MSG");
+            let sid_at = name_at + 4 + subject.len();
+            out.splice(sid_at..sid_at, *b" 77");
+            let (head, tail) = out.split_at(cut.index(out.len()));
             let mut parser = Parser::new(Limits::default());
-            parser.feed(&out);
+            parser.feed(head);
+            prop_assert_eq!(parser.next_op().unwrap(), None);
+            parser.feed(tail);
             let Some(ServerOp::Msg(msg)) = parser.next_op().unwrap() else { panic!() };
-            prop_assert_eq!((msg.subject, msg.payload), (subject.as_bytes(), &payload[..]));
+            prop_assert_eq!((msg.subject, msg.sid, msg.payload), (subject.as_bytes(), 77, &payload[..]));
+            prop_assert_eq!(msg.reply, reply.as_deref().map(str::as_bytes));
+            let parsed = msg.headers.map(|block| Headers::parse(block).unwrap());
+            prop_assert_eq!(parsed, headers);
+            prop_assert_eq!(parser.next_op().unwrap(), None);
+        }
+
+        #[test]
+        fn an_argument_is_refused_exactly_when_it_would_become_several(subject in "\\PC{0,9}|[ab \t\r\n]{0,4}") {
+            let mut out = Vec::new();
+            let is_fine = !subject.is_empty() && !subject.contains([' ', '\t', '\r', '\n']);
+            prop_assert_eq!(publish(&mut out, &subject, None, b"").is_ok(), is_fine);
+            prop_assert_eq!(out.is_empty(), !is_fine);
         }
     }
 }
