@@ -4,10 +4,13 @@
 //! out operations without touching the socket. WebSocket frame borders mean nothing to the parser, and only
 //! data frames reach it.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError as WsProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -15,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::clock::MonoNanos;
 use crate::net::direct::{DirectWriter, Framing};
-use crate::net::stream::Stream;
+use crate::net::stream::{MAX_CONTROL_BYTES, Stream, too_many_answers};
 use crate::net::ws::deflate::{DeflateError, Deflater, Inflater, MIN_COMPRESSED_BYTES};
 use crate::net::ws::frame::{FrameDecoder, FrameError, FrameOptions, HEADROOM_BYTES, opcode, seal};
 use crate::net::ws::upgrade::masking_key;
@@ -24,6 +27,9 @@ use crate::protocol::{Limits, Parser, ProtocolError, ServerOp};
 /// The largest WebSocket frame that is accepted. nats-server coalesces what is pending for a client into one
 /// frame, and `max_pending` is 64 MiB by default.
 const MAX_FRAME_BYTES: usize = 64 << 20;
+/// What tungstenite may hold that the socket has not taken: our largest message, and answers to pings. Without a
+/// limit a peer that pings without end and never reads would fill the memory.
+const MAX_WRITE_BUFFER_BYTES: usize = MAX_FRAME_BYTES + MAX_CONTROL_BYTES;
 
 /// How a session ended or broke.
 #[derive(Debug, thiserror::Error)]
@@ -64,14 +70,24 @@ fn reason_suffix(reason: &str) -> String {
     }
 }
 
+/// A TLS peer that ends the TCP stream without `close_notify` has closed the connection like any other.
+impl From<io::Error> for SessionError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            Self::Eof
+        } else {
+            Self::Io(error)
+        }
+    }
+}
+
 impl From<WsError> for SessionError {
     fn from(error: WsError) -> Self {
         match error {
             WsError::ConnectionClosed
             | WsError::AlreadyClosed
             | WsError::Protocol(WsProtocolError::ResetWithoutClosingHandshake) => Self::Eof,
-            WsError::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => Self::Eof,
-            WsError::Io(source) => Self::Io(source),
+            WsError::Io(source) => source.into(),
             other => Self::WebSocket(other.to_string()),
         }
     }
@@ -103,6 +119,7 @@ pub struct Session {
     wire: Wire,
     parser: Parser,
     out: Vec<u8>,
+    is_detached: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -130,6 +147,7 @@ impl Session {
         let config = WebSocketConfig::default()
             .read_buffer_size(mode.read_buffer_bytes)
             .write_buffer_size(0)
+            .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
             .max_message_size(Some(MAX_FRAME_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES))
             .accept_unmasked_frames(true);
@@ -151,6 +169,7 @@ impl Session {
             wire,
             parser: Parser::new(Limits::default()),
             out: Vec::new(),
+            is_detached: false,
         }
     }
 
@@ -161,7 +180,7 @@ impl Session {
     pub async fn read(&mut self) -> Result<(), SessionError> {
         match &mut self.wire {
             Wire::Plain { stream, scratch } => {
-                let n = stream.read(scratch).await.map_err(SessionError::Io)?;
+                let n = stream.read(scratch).await?;
                 if n == 0 {
                     return Err(SessionError::Eof);
                 }
@@ -181,7 +200,10 @@ impl Session {
                 Some(Err(error)) => return Err(error.into()),
                 None => return Err(SessionError::Eof),
             },
-            Wire::Deflate(wire) => wire.read_into(&mut self.parser).await?,
+            Wire::Deflate(wire) => {
+                let parser = &mut self.parser;
+                poll_fn(|cx| wire.poll_read_into(cx, parser)).await?;
+            }
         }
         Ok(())
     }
@@ -223,11 +245,8 @@ impl Session {
         }
         match &mut self.wire {
             Wire::Plain { stream, .. } => {
-                stream
-                    .write_all(&self.out)
-                    .await
-                    .map_err(SessionError::Io)?;
-                stream.flush().await.map_err(SessionError::Io)?;
+                stream.write_all(&self.out).await?;
+                stream.flush().await?;
                 self.out.clear();
             }
             Wire::WebSocket { socket, .. } => {
@@ -235,8 +254,9 @@ impl Session {
                 socket.send(Message::Binary(bytes.into())).await?;
             }
             Wire::Deflate(wire) => {
-                let bytes = std::mem::take(&mut self.out);
-                wire.send(opcode::BINARY, &bytes).await?;
+                wire.queue(opcode::BINARY, &self.out);
+                self.out.clear();
+                poll_fn(|cx| wire.poll_outbox(cx)).await?;
             }
         }
         Ok(())
@@ -247,27 +267,29 @@ impl Session {
     /// # Errors
     /// When the socket cannot be duplicated, or was already detached.
     pub fn detach_writer(&mut self) -> io::Result<DirectWriter> {
-        let (stream, framing) = match &mut self.wire {
-            Wire::Plain { stream, .. } => (stream, Framing::Plain),
-            Wire::WebSocket { socket, is_masked } => (
-                socket.get_mut(),
-                Framing::WebSocket {
+        let (stream, framing, unsent) = match &mut self.wire {
+            Wire::Plain { stream, .. } => (stream, Framing::Plain, Vec::new()),
+            Wire::WebSocket { socket, is_masked } => {
+                let framing = Framing::WebSocket {
                     is_masked: *is_masked,
                     deflater: None,
-                },
-            ),
+                };
+                (socket.get_mut(), framing, Vec::new())
+            }
             Wire::Deflate(wire) => {
-                let deflater = Some(Deflater::default());
-                (
-                    &mut wire.stream,
-                    Framing::WebSocket {
-                        is_masked: wire.is_masked,
-                        deflater,
-                    },
-                )
+                let framing = Framing::WebSocket {
+                    is_masked: wire.is_masked,
+                    deflater: Some(Deflater::default()),
+                };
+                let unsent = wire.outbox.split_off(wire.outbox_start);
+                (&mut wire.stream, framing, unsent)
             }
         };
-        Ok(DirectWriter::new(stream.detach_writer()?, framing))
+        let side = stream.detach_writer()?;
+        self.is_detached = true;
+        // A pong may have been cut in mid-frame: its rest has to come before anything else.
+        side.control.push(&unsent)?;
+        Ok(DirectWriter::new(side, framing))
     }
 
     /// The plain TCP stream of a session that has read whole operations only, to start TLS on it.
@@ -278,12 +300,19 @@ impl Session {
         }
     }
 
-    /// Says goodbye as the transport does it. Errors do not matter any more.
+    /// Says goodbye as the transport does it. Errors do not matter any more. A session whose writing side was detached
+    /// says nothing: whatever it wrote could cut a frame of the other writer in two.
     pub async fn close(mut self) {
+        if self.is_detached {
+            return;
+        }
         match &mut self.wire {
             Wire::Plain { stream, .. } => _ = stream.shutdown().await,
             Wire::WebSocket { socket, .. } => _ = socket.as_mut().close(None).await,
-            Wire::Deflate(wire) => _ = wire.send(opcode::CLOSE, &1000_u16.to_be_bytes()).await,
+            Wire::Deflate(wire) => {
+                wire.queue(opcode::CLOSE, &1000_u16.to_be_bytes());
+                _ = poll_fn(|cx| wire.poll_outbox(cx)).await;
+            }
         }
     }
 }
@@ -298,7 +327,13 @@ struct DeflateWire {
     scratch: Vec<u8>,
     /// Payload of a fragmented message so far, and whether it is compressed.
     partial: Option<(Vec<u8>, bool)>,
-    frame: Vec<u8>,
+    /// Sealed frames; from `outbox_start` on the socket has not taken them. They wait here and not in a future, so
+    /// that a read that is dropped takes no half-sent pong with it.
+    outbox: Vec<u8>,
+    outbox_start: usize,
+    needs_flush: bool,
+    /// What ended the connection right behind messages that had to be handed on first.
+    ended: Option<SessionError>,
 }
 
 impl DeflateWire {
@@ -311,106 +346,144 @@ impl DeflateWire {
             is_masked: mode.is_masked,
             scratch: vec![0; mode.read_buffer_bytes],
             partial: None,
-            frame: Vec::new(),
+            outbox: Vec::new(),
+            outbox_start: 0,
+            needs_flush: false,
+            ended: None,
         }
     }
 
-    /// Hands on what is already there, or reads once. Cancel-safe: the only await that can be dropped is the read.
-    async fn read_into(&mut self, parser: &mut Parser) -> Result<(), SessionError> {
+    /// Hands on what is already there, or reads once; sends what waits to be sent as far as the socket takes it.
+    fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        parser: &mut Parser,
+    ) -> Poll<Result<(), SessionError>> {
         loop {
-            let (progress, pongs) = self.drain(parser)?;
-            for pong in pongs {
-                self.send(opcode::PONG, &pong).await?;
+            let has_progress = self.drain(parser)?;
+            let sent = self.poll_outbox(cx);
+            if has_progress {
+                return Poll::Ready(Ok(()));
             }
-            if progress {
-                return Ok(());
+            let mut buf = ReadBuf::new(&mut self.scratch);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(read) => read?,
+                // What the peer has said comes before our failure to answer it.
+                Poll::Pending => match sent {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    _ => return Poll::Pending,
+                },
             }
-            let n = self
-                .stream
-                .read(&mut self.scratch)
-                .await
-                .map_err(SessionError::Io)?;
-            if n == 0 {
-                return Err(SessionError::Eof);
+            if buf.filled().is_empty() {
+                return Poll::Ready(Err(SessionError::Eof));
             }
-            self.decoder.feed(&self.scratch[..n]);
+            self.decoder.feed(buf.filled());
         }
     }
 
-    /// Feeds whole messages to the parser; returns whether there were any, and pings to answer.
-    fn drain(&mut self, parser: &mut Parser) -> Result<(bool, Vec<Vec<u8>>), SessionError> {
-        let mut progress = false;
-        let mut pings = Vec::new();
-        while let Some(frame) = self.decoder.next_frame()? {
-            match frame.opcode {
-                opcode::BINARY | opcode::TEXT if frame.is_final => {
-                    let payload = if frame.is_compressed {
-                        self.inflater.inflate(frame.payload)?
-                    } else {
-                        frame.payload
-                    };
-                    parser.feed(payload);
-                    progress = true;
+    /// Feeds whole messages to the parser; returns whether there were any. What ends the connection behind them is
+    /// kept for the next call: a server says why it closes in the same segment as the close frame.
+    fn drain(&mut self, parser: &mut Parser) -> Result<bool, SessionError> {
+        if let Some(error) = self.ended.take() {
+            return Err(error);
+        }
+        let mut has_progress = false;
+        loop {
+            match self.next_message(parser) {
+                Ok(Drained::Fed) => has_progress = true,
+                Ok(Drained::Control) => {}
+                Ok(Drained::NeedsBytes) => return Ok(has_progress),
+                Err(error) if has_progress => {
+                    self.ended = Some(error);
+                    return Ok(true);
                 }
-                opcode::BINARY | opcode::TEXT => {
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes one frame.
+    fn next_message(&mut self, parser: &mut Parser) -> Result<Drained, SessionError> {
+        let Some(frame) = self.decoder.next_frame()? else {
+            return Ok(Drained::NeedsBytes);
+        };
+        match frame.opcode {
+            opcode::BINARY | opcode::TEXT => {
+                if self.partial.is_some() {
+                    return Err(FrameError::Unfinished.into());
+                }
+                if !frame.is_final {
                     self.partial = Some((frame.payload.to_vec(), frame.is_compressed));
+                    return Ok(Drained::Control);
                 }
-                opcode::CONTINUATION => {
-                    let Some((message, is_compressed)) = &mut self.partial else {
-                        return Err(SessionError::WebSocket(
-                            "a continuation frame continues nothing".to_owned(),
-                        ));
-                    };
-                    message.extend_from_slice(frame.payload);
-                    if message.len() > MAX_FRAME_BYTES {
-                        return Err(DeflateError::TooLong {
-                            limit_bytes: MAX_FRAME_BYTES,
-                        }
-                        .into());
-                    }
-                    if frame.is_final {
-                        let payload = if *is_compressed {
-                            self.inflater.inflate(message)?
-                        } else {
-                            message
-                        };
-                        parser.feed(payload);
-                        self.partial = None;
-                        progress = true;
-                    }
-                }
-                opcode::PING => pings.push(frame.payload.to_vec()),
-                opcode::PONG => {}
-                opcode::CLOSE => {
-                    let (code, reason) = frame
-                        .payload
-                        .split_first_chunk::<2>()
-                        .map_or((1005, &[][..]), |(code, rest)| {
-                            (u16::from_be_bytes(*code), rest)
-                        });
-                    return Err(SessionError::Closed {
-                        code,
-                        reason: String::from_utf8_lossy(reason).into_owned(),
-                    });
-                }
-                other => return Err(SessionError::WebSocket(format!("unknown opcode {other}"))),
+                let payload = if frame.is_compressed {
+                    self.inflater.inflate(frame.payload)?
+                } else {
+                    frame.payload
+                };
+                parser.feed(payload);
+                Ok(Drained::Fed)
             }
+            opcode::CONTINUATION => {
+                let Some((message, is_compressed)) = &mut self.partial else {
+                    return Err(FrameError::NothingToContinue.into());
+                };
+                if message.len() + frame.payload.len() > MAX_FRAME_BYTES {
+                    return Err(DeflateError::TooLong {
+                        limit_bytes: MAX_FRAME_BYTES,
+                    }
+                    .into());
+                }
+                message.extend_from_slice(frame.payload);
+                if !frame.is_final {
+                    return Ok(Drained::Control);
+                }
+                let payload = if *is_compressed {
+                    self.inflater.inflate(message)?
+                } else {
+                    message
+                };
+                parser.feed(payload);
+                self.partial = None;
+                Ok(Drained::Fed)
+            }
+            opcode::PING => {
+                let payload = frame.payload.to_vec();
+                if self.outbox.len() - self.outbox_start > MAX_CONTROL_BYTES {
+                    return Err(too_many_answers().into());
+                }
+                self.queue(opcode::PONG, &payload);
+                Ok(Drained::Control)
+            }
+            opcode::PONG => Ok(Drained::Control),
+            opcode::CLOSE => {
+                let (code, reason) = frame
+                    .payload
+                    .split_first_chunk::<2>()
+                    .map_or((1005, &[][..]), |(code, rest)| {
+                        (u16::from_be_bytes(*code), rest)
+                    });
+                Err(SessionError::Closed {
+                    code,
+                    reason: String::from_utf8_lossy(reason).into_owned(),
+                })
+            }
+            opcode => Err(FrameError::UnknownOpcode { opcode }.into()),
         }
-        Ok((progress, pings))
     }
 
-    async fn send(&mut self, opcode: u8, payload: &[u8]) -> Result<(), SessionError> {
-        self.frame.clear();
-        self.frame.resize(HEADROOM_BYTES, 0);
+    /// Seals a frame and puts it behind those that wait.
+    fn queue(&mut self, opcode: u8, payload: &[u8]) {
+        let mut frame = vec![0; HEADROOM_BYTES];
         let is_compressed = opcode == opcode::BINARY && payload.len() >= MIN_COMPRESSED_BYTES;
         if is_compressed {
-            self.deflater.deflate(payload, &mut self.frame);
+            self.deflater.deflate(payload, &mut frame);
         } else {
-            self.frame.extend_from_slice(payload);
+            frame.extend_from_slice(payload);
         }
         let mask = self.is_masked.then(masking_key);
         let start = seal(
-            &mut self.frame,
+            &mut frame,
             HEADROOM_BYTES,
             FrameOptions {
                 opcode,
@@ -418,10 +491,40 @@ impl DeflateWire {
                 mask,
             },
         );
-        self.stream
-            .write_all(&self.frame[start..])
-            .await
-            .map_err(SessionError::Io)?;
-        self.stream.flush().await.map_err(SessionError::Io)
+        self.outbox.extend_from_slice(&frame[start..]);
+    }
+
+    /// Writes what waits.
+    fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SessionError>> {
+        while self.outbox_start < self.outbox.len() {
+            let unsent = &self.outbox[self.outbox_start..];
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, unsent))?;
+            if written == 0 {
+                return Poll::Ready(Err(SessionError::Io(io::ErrorKind::WriteZero.into())));
+            }
+            self.outbox_start += written;
+            self.needs_flush = true;
+        }
+        self.outbox.clear();
+        self.outbox_start = 0;
+        if self.needs_flush {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.needs_flush = false;
+        }
+        Poll::Ready(Ok(()))
     }
 }
+
+/// What became of one frame.
+enum Drained {
+    /// A message went to the parser.
+    Fed,
+    /// A control frame, or a part of a message.
+    Control,
+    /// There is no whole frame.
+    NeedsBytes,
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -26,16 +26,22 @@ pub(crate) struct ControlQueue {
 }
 
 /// More than this is never queued: a peer that pings without end and never reads is broken.
-const MAX_CONTROL_BYTES: usize = 1 << 20;
+pub(crate) const MAX_CONTROL_BYTES: usize = 1 << 20;
+
+/// The end of a connection whose peer does that.
+pub(crate) fn too_many_answers() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::OutOfMemory,
+        "too many unsent answers to the peer's pings",
+    )
+}
 
 impl ControlQueue {
-    fn push(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// Queues bytes; whole frames only, except for the rest of one that was begun before.
+    pub(crate) fn push(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut queue = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.len() + bytes.len() > MAX_CONTROL_BYTES {
-            return Err(io::Error::new(
-                io::ErrorKind::OutOfMemory,
-                "too many unsent answers to the peer's pings",
-            ));
+            return Err(too_many_answers());
         }
         queue.extend_from_slice(bytes);
         self.is_filled.store(true, Ordering::Release);
@@ -47,6 +53,11 @@ impl ControlQueue {
         if self.is_filled.swap(false, Ordering::AcqRel) {
             out.append(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner));
         }
+    }
+
+    /// Has the owner of the writing side look, though nothing was queued here.
+    fn nudge(&self) {
+        self.is_filled.store(true, Ordering::Release);
     }
 
     /// Whether something is queued.
@@ -115,6 +126,12 @@ impl Stream {
     /// Gives the writing side away. From here on this stream only reads.
     pub(crate) fn detach_writer(&mut self) -> io::Result<WriteSide> {
         use std::os::fd::AsFd as _;
+        if self.detached.is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the writing side is already detached",
+            ));
+        }
         let control = Arc::new(ControlQueue::default());
         let duplicate = |tcp: &TcpStream| {
             tcp.as_fd()
@@ -137,12 +154,9 @@ impl Stream {
                 };
                 (socket, Some(tls))
             }
-            other => {
+            other @ (Transport::SharedTls { .. } | Transport::Replaced) => {
                 self.transport = other;
-                return Err(io::Error::new(
-                    io::ErrorKind::AlreadyExists,
-                    "the writing side is already detached",
-                ));
+                return Err(io::ErrorKind::NotConnected.into());
             }
         };
         self.detached = Some(Arc::clone(&control));
@@ -164,7 +178,9 @@ impl AsyncRead for Stream {
         let result = match &mut this.transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-            Transport::SharedTls { tcp, tls } => poll_read_shared(tcp, tls, cx, buf),
+            Transport::SharedTls { tcp, tls } => {
+                poll_read_shared(tcp, tls, this.detached.as_deref(), cx, buf)
+            }
             Transport::Replaced => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         };
         if result.is_ready() {
@@ -179,6 +195,7 @@ impl AsyncRead for Stream {
 fn poll_read_shared(
     tcp: &TcpStream,
     tls: &Mutex<ClientConnection>,
+    control: Option<&ControlQueue>,
     cx: &mut Context<'_>,
     buf: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
@@ -198,6 +215,12 @@ fn poll_read_shared(
                 connection
                     .process_new_packets()
                     .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+                // The answer to a key update, say.
+                if connection.wants_write()
+                    && let Some(control) = control
+                {
+                    control.nudge();
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 drop(connection);

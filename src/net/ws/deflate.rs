@@ -15,6 +15,9 @@ const SYNC_TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// Messages shorter than this go uncompressed; nats-server uses the same threshold.
 pub const MIN_COMPRESSED_BYTES: usize = 64;
 
+/// An output buffer that has grown beyond this is given back when small messages follow.
+const MAX_KEPT_BYTES: usize = 256 << 10;
+
 /// What went wrong with a compressed message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeflateError {
@@ -54,6 +57,9 @@ impl Inflater {
     pub fn inflate(&mut self, message: &[u8]) -> Result<&[u8], DeflateError> {
         self.state.reset(false);
         self.out.clear();
+        if self.out.capacity() > MAX_KEPT_BYTES && message.len() <= MAX_KEPT_BYTES / 8 {
+            self.out.shrink_to(MAX_KEPT_BYTES);
+        }
         self.push(message)?;
         self.push(&SYNC_TAIL)?;
         Ok(&self.out)

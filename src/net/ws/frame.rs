@@ -22,6 +22,10 @@ pub mod opcode {
     pub const PONG: u8 = 0xA;
 }
 
+/// A buffer that has grown beyond this is given back when it is empty: one burst must not cost a thousand
+/// connections their memory for ever.
+const MAX_KEPT_BYTES: usize = 128 << 10;
+
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const MASKED: u8 = 0x80;
@@ -119,7 +123,8 @@ pub enum FrameError {
         /// Our limit.
         limit_bytes: u64,
     },
-    /// RSV2 or RSV3 set, which no extension that we negotiate uses.
+    /// RSV2 or RSV3 set, which no extension that we negotiate uses; or RSV1 on anything but the first frame of a
+    /// message, which alone says whether the message is compressed (RFC 7692 section 6).
     #[error("a WebSocket frame has reserved bits set (first byte {first_byte:#04x})")]
     ReservedBits {
         /// The first byte of the frame.
@@ -131,6 +136,18 @@ pub enum FrameError {
     /// A control frame that is fragmented or longer than 125 bytes (RFC 6455 section 5.5).
     #[error("a WebSocket control frame is fragmented or longer than 125 bytes")]
     BadControl,
+    /// A continuation of no message.
+    #[error("a WebSocket continuation frame continues nothing")]
+    NothingToContinue,
+    /// A new message before the last one was finished.
+    #[error("a WebSocket message begins before the one before it has ended")]
+    Unfinished,
+    /// An opcode that RFC 6455 does not know.
+    #[error("a WebSocket frame has the unknown opcode {opcode:#x}")]
+    UnknownOpcode {
+        /// The opcode.
+        opcode: u8,
+    },
 }
 
 /// Cuts a byte stream into frames.
@@ -157,6 +174,9 @@ impl FrameDecoder {
             self.buffer.drain(..self.start);
             self.start = 0;
         }
+        if self.buffer.is_empty() && self.buffer.capacity() > MAX_KEPT_BYTES {
+            self.buffer.shrink_to(MAX_KEPT_BYTES);
+        }
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -169,7 +189,9 @@ impl FrameDecoder {
         let Some((&[first, second], rest)) = unread.split_first_chunk::<2>() else {
             return Ok(None);
         };
-        if first & 0x30 != 0 {
+        let opcode = first & 0x0F;
+        let may_be_compressed = matches!(opcode, opcode::TEXT | opcode::BINARY);
+        if first & 0x30 != 0 || (first & RSV1 != 0 && !may_be_compressed) {
             return Err(FrameError::ReservedBits { first_byte: first });
         }
         if second & MASKED != 0 {
@@ -186,7 +208,6 @@ impl FrameDecoder {
             },
             short => (u64::from(short), 2),
         };
-        let opcode = first & 0x0F;
         let is_final = first & FIN != 0;
         if opcode >= opcode::CLOSE && (!is_final || payload_bytes > 125) {
             return Err(FrameError::BadControl);
@@ -262,6 +283,18 @@ mod tests {
             decoder.next_frame(),
             Err(FrameError::TooLong { .. })
         ));
+    }
+
+    #[test]
+    fn only_the_first_frame_of_a_message_says_that_it_is_compressed() {
+        // RSV1 on a continuation, a ping and a close frame.
+        for first_byte in [0xC0, 0xC9, 0xC8] {
+            let mut decoder = FrameDecoder::new(1000, &[first_byte, 0]);
+            assert_eq!(
+                decoder.next_frame(),
+                Err(FrameError::ReservedBits { first_byte })
+            );
+        }
     }
 
     proptest! {
