@@ -310,9 +310,10 @@ async fn start_tls(
     options: &DialOptions,
     tcp: TcpStream,
 ) -> Result<Stream, DialError> {
-    let name = ServerName::try_from(target.host.clone()).map_err(|_| DialError::TlsName {
-        host: target.host.clone(),
-    })?;
+    let name =
+        ServerName::try_from(target.tls_name().to_owned()).map_err(|_| DialError::TlsName {
+            host: target.host.clone(),
+        })?;
     let connector = TlsConnector::from(Arc::clone(&options.tls));
     connector
         .connect(name, tcp)
@@ -362,7 +363,7 @@ async fn open_websocket(
 /// The upgrade request for a target.
 pub fn upgrade_request(target: &Target, options: &DialOptions) -> UpgradeRequest {
     UpgradeRequest {
-        host: target.host_and_port(),
+        host: target.host_header(),
         path_and_query: target.path_and_query.clone(),
         origin: options.origin.clone(),
         user_agent: options.user_agent.clone(),

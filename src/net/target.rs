@@ -5,6 +5,7 @@
 //! either of which may hold a secret.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -97,6 +98,15 @@ pub enum TargetFault {
         /// The offending character.
         character: char,
     },
+    /// An IPv6 address without brackets; where its port would begin cannot be told.
+    #[error("an IPv6 address is written in brackets, such as `[::1]:8443`")]
+    BareIpv6,
+    /// Something else between brackets.
+    #[error("only an IPv6 address is written in brackets")]
+    NotIpv6,
+    /// User info that ends too early because of a character with a meaning of its own.
+    #[error("`/`, `?` and `#` in a user name or password are written `%2F`, `%3F` and `%23`")]
+    UnescapedUserInfo,
     /// `[` without `]`.
     #[error("the IPv6 address has no closing `]`")]
     UnclosedBracket,
@@ -154,13 +164,18 @@ impl FromStr for Target {
             .map_or(input.len(), |offset| authority_start + offset);
         let authority = &input[authority_start..authority_end];
         let (user_info, host_start) = match authority.rfind('@') {
-            Some(at) => (
-                Some(parse_user_info(&authority[..at])),
-                authority_start + at + 1,
-            ),
+            Some(at) => (parse_user_info(&authority[..at]), authority_start + at + 1),
             None => (None, authority_start),
         };
-        let (host, port) = parse_host_port(input, host_start..authority_end, scheme)?;
+        let parsed = parse_host_port(input, host_start..authority_end, scheme);
+        // An error would quote a part of the password.
+        let (host, port) = match input[authority_end..].rfind('@') {
+            Some(at) if parsed.is_err() && user_info.is_none() => {
+                let span = authority_start..authority_end + at;
+                return Err(fault(TargetFault::UnescapedUserInfo, span));
+            }
+            _ => parsed?,
+        };
         let path_and_query = parse_path(input, authority_end)?;
         Ok(Self {
             scheme,
@@ -178,17 +193,16 @@ fn parse_scheme(scheme: &str) -> Option<Scheme> {
         .find(|candidate| candidate.name().eq_ignore_ascii_case(scheme))
 }
 
-fn parse_user_info(text: &str) -> UserInfo {
-    match text.split_once(':') {
-        Some((user, password)) => UserInfo {
-            user: Secret::new(percent_decode(user)),
-            password: Some(Secret::new(percent_decode(password))),
-        },
-        None => UserInfo {
-            user: Secret::new(percent_decode(text)),
-            password: None,
-        },
-    }
+/// `None` when there is nothing in front of the `@`.
+fn parse_user_info(text: &str) -> Option<UserInfo> {
+    let (user, password) = match text.split_once(':') {
+        Some((user, password)) => (user, Some(Secret::new(percent_decode(password)))),
+        None => (text, None),
+    };
+    (!text.is_empty()).then(|| UserInfo {
+        user: Secret::new(percent_decode(user)),
+        password,
+    })
 }
 
 fn parse_host_port(
@@ -221,6 +235,12 @@ fn parse_host_port(
         return Err(fault(TargetFault::NoHost, span.start..span.start));
     }
     let is_bracketed = text.starts_with('[');
+    if is_bracketed && without_zone(host).parse::<Ipv6Addr>().is_err() {
+        return Err(fault(TargetFault::NotIpv6, host_span));
+    }
+    if !is_bracketed && text.parse::<Ipv6Addr>().is_ok() {
+        return Err(fault(TargetFault::BareIpv6, span));
+    }
     let bad = |c: char| {
         !(c.is_alphanumeric()
             || matches!(c, '-' | '.' | '_')
@@ -238,7 +258,7 @@ fn parse_host_port(
         Some(digits) => digits
             .parse()
             .ok()
-            .filter(|port| *port != 0)
+            .filter(|port| *port != 0 && !digits.starts_with('+'))
             .ok_or_else(|| {
                 let start = span.end - digits.len();
                 fault(
@@ -269,6 +289,11 @@ fn parse_path(input: &str, start: usize) -> Result<String, TargetError> {
     } else {
         format!("/{text}")
     })
+}
+
+/// An IPv6 address without the interface that a link-local one may name (`fe80::1%eth0`).
+fn without_zone(host: &str) -> &str {
+    host.split('%').next().unwrap_or(host)
 }
 
 /// Decodes `%XX`; anything else stays as it is.
@@ -311,7 +336,27 @@ impl Target {
         }
     }
 
-    /// Host and port as the `Host` header and error messages write them.
+    /// The `Host` header, as browsers send it: the port only where it is not the usual one, and no interface.
+    pub fn host_header(&self) -> String {
+        let host = without_zone(&self.host);
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        if self.port == self.scheme.default_port() {
+            host
+        } else {
+            format!("{host}:{}", self.port)
+        }
+    }
+
+    /// The name that a TLS certificate has to be for.
+    pub fn tls_name(&self) -> &str {
+        without_zone(&self.host)
+    }
+
+    /// Host and port as error messages write them.
     pub fn host_and_port(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
@@ -381,6 +426,9 @@ mod tests {
             ("ws://[::1]8443", 10..11),
             ("ws://h/a b", 8..9),
             ("ws://h/#x", 7..9),
+            ("ws://h:+80", 7..10),
+            ("ws://::1", 5..8),
+            ("ws://[localhost]:80", 6..15),
         ] {
             assert_eq!(url.parse::<Target>().unwrap_err().span, span, "{url}");
         }
@@ -397,7 +445,28 @@ mod tests {
         assert!(!target.to_string().contains("hunter2"));
         let torn: Target = "ws://u:1234/hunter2@h:1".parse().unwrap();
         assert_eq!(torn.to_string(), "ws://u:1234/...");
-        let error = "u:hunter2@h:1".parse::<Target>().unwrap_err();
-        assert!(!error.to_string().contains("hunter2"));
+        for url in ["u:hunter2@h:1", "ws://u:hunter2/@h:1", "ws://hunter2#:x@h"] {
+            let error = url.parse::<Target>().unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_host_header_is_that_of_a_browser() {
+        for (url, host) in [
+            ("ws://h:8443", "h:8443"),
+            ("ws://h:80", "h"),
+            ("wss://h", "h"),
+            ("wss://h:80", "h:80"),
+            ("ws://[::1]:8443", "[::1]:8443"),
+            ("wss://[fe80::1%eth0]", "[fe80::1]"),
+        ] {
+            assert_eq!(url.parse::<Target>().unwrap().host_header(), host, "{url}");
+        }
+    }
+
+    #[test]
+    fn nothing_in_front_of_the_at_sign_is_nobody() {
+        assert_eq!("ws://@h".parse::<Target>().unwrap().user_info, None);
     }
 }
