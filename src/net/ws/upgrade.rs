@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::time::Duration;
 
 use rand::RngExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -18,6 +19,18 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 const MAX_HEADERS: usize = 128;
 /// How much of a refusal's body is kept as evidence.
 const MAX_BODY_BYTES: usize = 8 << 10;
+/// Interim answers that may come before the one that counts.
+const MAX_INTERIM_REPLIES: u32 = 8;
+/// How long the body of a refusal may take: a server that keeps the connection alive may never end it.
+const BODY_PATIENCE: Duration = Duration::from_millis(300);
+/// Headers that the handshake itself needs; another value of them breaks it.
+pub const OWN_HEADERS: [&str; 5] = [
+    "Upgrade",
+    "Connection",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
+    "Sec-WebSocket-Extensions",
+];
 
 /// What to ask for.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +43,8 @@ pub struct UpgradeRequest {
     pub origin: Option<String>,
     /// `User-Agent` header.
     pub user_agent: String,
-    /// Further headers, as typed.
+    /// Further headers, as typed. One that is named like one of the above replaces it; none may be one of
+    /// [`OWN_HEADERS`].
     pub headers: Vec<(String, String)>,
     /// Offer permessage-deflate.
     pub compression: bool,
@@ -115,6 +129,12 @@ pub enum UpgradeError {
         /// Our limit.
         limit_bytes: usize,
     },
+    /// More headers than we accept.
+    #[error("the answer to the WebSocket upgrade has more than {limit} headers")]
+    TooManyHeaders {
+        /// Our limit.
+        limit: usize,
+    },
     /// Any status but 101.
     #[error("the WebSocket upgrade was refused with HTTP status {}", .0.status)]
     Refused(Box<HttpReply>),
@@ -149,7 +169,13 @@ where
             source,
         });
     }
-    let (reply, tail) = read_head(stream).await?;
+    let (mut reply, mut tail) = read_head(stream, Vec::new()).await?;
+    let mut n_interim = 0;
+    // A proxy may send `103 Early Hints`, say, ahead of the answer (RFC 9110 section 15.2).
+    while matches!(reply.status, 100 | 102..=199) && n_interim < MAX_INTERIM_REPLIES {
+        (reply, tail) = read_head(stream, tail).await?;
+        n_interim += 1;
+    }
     if reply.status != 101 {
         let reply = read_refusal_body(stream, reply, tail).await;
         return Err(UpgradeError::Refused(Box::new(reply)));
@@ -172,15 +198,27 @@ where
 }
 
 fn request_head(request: &UpgradeRequest, key: &str) -> String {
-    let mut head = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n\
-         Sec-WebSocket-Version: 13\r\n",
-        request.path_and_query, request.host
-    );
+    let mut head = format!("GET {} HTTP/1.1\r\n", request.path_and_query);
     // Writing to a `String` cannot fail.
     let mut add = |name: &str, value: &str| _ = write!(head, "{name}: {value}\r\n");
-    add("User-Agent", &request.user_agent);
-    if let Some(origin) = &request.origin {
+    let is_given = |name: &str| {
+        let mut given = request.headers.iter();
+        given.any(|(key, _)| key.eq_ignore_ascii_case(name))
+    };
+    // Two `Host` headers are refused by every server.
+    if !is_given("Host") {
+        add("Host", &request.host);
+    }
+    add("Upgrade", "websocket");
+    add("Connection", "Upgrade");
+    add("Sec-WebSocket-Key", key);
+    add("Sec-WebSocket-Version", "13");
+    if !is_given("User-Agent") {
+        add("User-Agent", &request.user_agent);
+    }
+    if let Some(origin) = &request.origin
+        && !is_given("Origin")
+    {
         add("Origin", origin);
     }
     if request.compression {
@@ -196,10 +234,12 @@ fn request_head(request: &UpgradeRequest, key: &str) -> String {
     head
 }
 
+/// Reads one head; `received` has come already. Returns what follows the head, too.
 async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
+    mut received: Vec<u8>,
 ) -> Result<(HttpReply, Vec<u8>), UpgradeError> {
-    let mut received = Vec::with_capacity(1024);
+    received.reserve(1024);
     loop {
         if let Some((reply, head_bytes)) = parse_head(&received)? {
             let tail = received.split_off(head_bytes);
@@ -221,12 +261,13 @@ async fn read_head<S: AsyncRead + Unpin>(
 fn parse_head(received: &[u8]) -> Result<Option<(HttpReply, usize)>, UpgradeError> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
-    let not_http = || UpgradeError::NotHttp {
-        received: received[..received.len().min(MAX_BODY_BYTES)].to_vec(),
+    let fail = |error| match error {
+        httparse::Error::TooManyHeaders => UpgradeError::TooManyHeaders { limit: MAX_HEADERS },
+        _ => UpgradeError::NotHttp {
+            received: received[..received.len().min(MAX_BODY_BYTES)].to_vec(),
+        },
     };
-    let httparse::Status::Complete(head_bytes) =
-        response.parse(received).map_err(|_| not_http())?
-    else {
+    let httparse::Status::Complete(head_bytes) = response.parse(received).map_err(fail)? else {
         return Ok(None);
     };
     let headers = response
@@ -249,25 +290,80 @@ fn parse_head(received: &[u8]) -> Result<Option<(HttpReply, usize)>, UpgradeErro
     Ok(Some((reply, head_bytes)))
 }
 
+/// How the end of a body is told (RFC 9112 section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyEnd {
+    Length(usize),
+    Chunked,
+    Connection,
+}
+
+impl BodyEnd {
+    fn of(reply: &HttpReply) -> Self {
+        if matches!(reply.status, 100..=199 | 204 | 304) {
+            return Self::Length(0);
+        }
+        if reply.has_token("Transfer-Encoding", "chunked") {
+            return Self::Chunked;
+        }
+        reply
+            .header("Content-Length")
+            .and_then(|value| value.trim().parse().ok())
+            .map_or(Self::Connection, Self::Length)
+    }
+
+    /// The body as far as it has come, and whether that is all of it.
+    fn body(self, raw: &[u8]) -> (Vec<u8>, bool) {
+        match self {
+            Self::Length(n_bytes) => (raw[..raw.len().min(n_bytes)].to_vec(), raw.len() >= n_bytes),
+            Self::Chunked => unchunked(raw),
+            Self::Connection => (raw.to_vec(), false),
+        }
+    }
+}
+
+/// Joins the chunks of a body as far as they have come; what is malformed ends it (RFC 9112 section 7.1).
+fn unchunked(mut raw: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Some(line_end) = raw.windows(2).position(|pair| pair == b"\r\n") {
+        let line = String::from_utf8_lossy(&raw[..line_end]);
+        let digits = line.split(';').next().unwrap_or("").trim();
+        let Ok(n_bytes) = usize::from_str_radix(digits, 16) else {
+            return (body, true);
+        };
+        if n_bytes == 0 {
+            return (body, true);
+        }
+        let rest = &raw[line_end + 2..];
+        let Some(after) = n_bytes.checked_add(2).and_then(|end| rest.get(end..)) else {
+            body.extend_from_slice(&rest[..rest.len().min(n_bytes)]);
+            return (body, false);
+        };
+        body.extend_from_slice(&rest[..n_bytes]);
+        raw = after;
+    }
+    (body, false)
+}
+
 /// Reads what there is of a refusal's body, up to a limit; a broken connection ends it.
 async fn read_refusal_body<S: AsyncRead + Unpin>(
     stream: &mut S,
     mut reply: HttpReply,
     tail: Vec<u8>,
 ) -> HttpReply {
-    let announced = reply
-        .header("Content-Length")
-        .and_then(|value| value.trim().parse::<usize>().ok());
-    let wanted = announced.unwrap_or(MAX_BODY_BYTES).min(MAX_BODY_BYTES);
-    reply.body = tail;
-    // Without a length the body ends with the connection, which a keep-alive server may never close.
-    let patience = std::time::Duration::from_millis(300);
-    while reply.body.len() < wanted {
-        match tokio::time::timeout(patience, stream.read_buf(&mut reply.body)).await {
-            Ok(Ok(n)) if n > 0 => {}
-            _ => break,
+    let end = BodyEnd::of(&reply);
+    let mut raw = tail;
+    let reading = async {
+        while raw.len() < MAX_BODY_BYTES && !end.body(&raw).1 {
+            match stream.read_buf(&mut raw).await {
+                Ok(n) if n > 0 => {}
+                _ => break,
+            }
         }
-    }
+    };
+    // What has come by then has to do.
+    let _ = tokio::time::timeout(BODY_PATIENCE, reading).await;
+    reply.body = end.body(&raw).0;
     reply.body.truncate(MAX_BODY_BYTES);
     reply
 }
@@ -295,26 +391,61 @@ fn check(reply: &HttpReply, key: &str, request: &UpgradeRequest) -> Result<(), S
         }
         None => return Err("`Sec-WebSocket-Accept` is missing".to_owned()),
     }
-    if let Some(extensions) = reply.header("Sec-WebSocket-Extensions") {
-        if !request.compression {
-            return Err(format!(
-                "it answers with the extension `{extensions}`, which was not offered"
-            ));
-        }
-        let has = |parameter: &str| {
-            extensions
-                .split(';')
-                .any(|part| part.trim().eq_ignore_ascii_case(parameter))
-        };
-        let is_stateless = has("permessage-deflate") && has("server_no_context_takeover");
-        if !is_stateless {
-            return Err(format!(
-                "it answers with the extension `{extensions}`, offered was `{}`",
-                deflate::OFFER
-            ));
-        }
+    check_extensions(reply, request)?;
+    let is_asked = request
+        .headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Protocol"));
+    match reply.header("Sec-WebSocket-Protocol") {
+        // nats-server chooses `mqtt` where the path ends with `/mqtt`.
+        Some(protocol) if !is_asked => Err(format!(
+            "it chooses the subprotocol `{protocol}`, which was not asked for"
+        )),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Checks that the answer holds what was offered and nothing else (RFC 7692 section 7.1).
+fn check_extensions(reply: &HttpReply, request: &UpgradeRequest) -> Result<(), String> {
+    let values: Vec<&str> = reply
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Extensions"))
+        .map(|(_, value)| value.as_str())
+        .collect();
+    if values.is_empty() {
+        return Ok(());
+    }
+    let extensions = values.join(", ");
+    if !request.compression {
+        return Err(format!(
+            "it answers with the extension `{extensions}`, which was not offered"
+        ));
+    }
+    let mut parts = extensions.split(';').map(str::trim);
+    let is_deflate = parts
+        .next()
+        .is_some_and(|name| name.eq_ignore_ascii_case("permessage-deflate"));
+    let parameters: Vec<String> = parts.map(str::to_ascii_lowercase).collect();
+    // Any window of the server can be inflated; a smaller one of ours was not offered.
+    let is_known = |parameter: &String| {
+        let name = parameter.split('=').next().unwrap_or("").trim();
+        matches!(
+            name,
+            "server_no_context_takeover" | "client_no_context_takeover" | "server_max_window_bits"
+        ) && !parameter.contains(',')
+    };
+    let is_stateless = parameters
+        .iter()
+        .any(|parameter| parameter == "server_no_context_takeover");
+    if is_deflate && is_stateless && parameters.iter().all(is_known) {
+        Ok(())
+    } else {
+        Err(format!(
+            "it answers with the extension `{extensions}`, offered was `{}`",
+            deflate::OFFER
+        ))
+    }
 }
 
 /// A fresh masking key (RFC 6455 section 5.3: unpredictable to whoever supplies the payload).
@@ -323,80 +454,5 @@ pub fn masking_key() -> [u8; 4] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn answer(reply: &'static str) -> Result<Upgraded, UpgradeError> {
-        // A tiny pipe finds framing faults: the answer comes in pieces of at most 16 bytes.
-        let (mut client, mut server) = tokio::io::duplex(16);
-        let request = UpgradeRequest {
-            host: "h".into(),
-            path_and_query: "/".into(),
-            ..Default::default()
-        };
-        let serve = async {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                server.read_buf(&mut head).await.unwrap();
-            }
-            let head = String::from_utf8(head).unwrap();
-            let key = head
-                .lines()
-                .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))
-                .unwrap();
-            let reply = reply.replace("ACCEPT", &derive_accept_key(key.as_bytes()));
-            server.write_all(reply.as_bytes()).await.unwrap();
-            drop(server);
-        };
-        tokio::join!(upgrade(&mut client, &request), serve).0
-    }
-
-    #[tokio::test]
-    async fn a_list_of_connection_tokens_is_accepted_and_the_tail_is_kept() {
-        let upgraded = answer(
-            "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
-             Sec-WebSocket-Accept: ACCEPT\r\n\r\nXY",
-        )
-        .await
-        .unwrap();
-        assert!(b"XY".starts_with(&upgraded.tail));
-        assert!(!upgraded.compressed);
-    }
-
-    #[tokio::test]
-    async fn a_refusal_keeps_status_headers_and_body() {
-        let refused = answer(
-            "HTTP/1.1 403 Forbidden\r\nServer: nginx\r\nContent-Length: 10\r\n\r\nForbidden\n",
-        )
-        .await;
-        let Err(UpgradeError::Refused(reply)) = refused else {
-            panic!("{refused:?}")
-        };
-        assert_eq!(
-            (reply.status, reply.header("server"), &reply.body[..]),
-            (403, Some("nginx"), &b"Forbidden\n"[..])
-        );
-    }
-
-    #[tokio::test]
-    async fn a_wrong_accept_key_is_not_our_upgrade() {
-        let invalid = answer(
-            "HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
-        )
-        .await;
-        assert!(
-            matches!(invalid, Err(UpgradeError::Invalid { .. })),
-            "{invalid:?}"
-        );
-    }
-
-    #[tokio::test]
-    async fn something_else_than_http_is_shown() {
-        let other = answer("INFO {\"server_id\":\"x\"}\r\n").await;
-        let Err(UpgradeError::NotHttp { received }) = other else {
-            panic!("{other:?}")
-        };
-        assert!(received.starts_with(b"INFO"));
-        assert!(matches!(answer("").await, Err(UpgradeError::Closed { .. })));
-    }
-}
+#[path = "upgrade_tests.rs"]
+mod tests;
