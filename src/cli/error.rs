@@ -231,6 +231,10 @@ impl From<RunError> for CliError {
                 Self::new(exit::UNREACHABLE, "the connection broke while subscribing")
                     .because(&session)
             }
+            RunError::Stopped => Self::new(
+                exit::INTERRUPTED,
+                "interrupted before anything was measured",
+            ),
             other => Self::internal(other.to_string()).because(&other),
         }
     }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Seek as _, Write};
 use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -233,6 +234,19 @@ pub(crate) fn saved_json(result: &RunResult) -> Result<Vec<u8>, CliError> {
     Ok(text)
 }
 
+/// From so long on, a run that was interrupted and has not ended explains itself.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+fn say_that_it_takes_a_moment() {
+    // On a terminal the cursor stands behind the bar.
+    let start = if io::stderr().is_terminal() { "\n" } else { "" };
+    // There is nowhere left to say that standard error is closed.
+    let _ = writeln!(
+        io::stderr().lock(),
+        "{start}interrupted: waiting for what is in flight; once again ends it without a result"
+    );
+}
+
 /// Runs work until it ends, and lets signals end it: the first cancels `stop` and waits for the partial result; the
 /// second gives up waiting.
 pub(crate) fn run_interruptible<T>(
@@ -247,13 +261,25 @@ pub(crate) fn run_interruptible<T>(
     let outcome = runtime.block_on(async {
         let mut work = std::pin::pin!(work(stop.clone()));
         let mut signals = Signals::new()?;
+        // All are cancel-safe: `work` is only borrowed.
         tokio::select! {
             done = &mut work => return done,
             () = signals.next() => stop.cancel(),
         }
+        let twice = || {
+            CliError::new(
+                exit::INTERRUPTED,
+                "interrupted twice: stopped without a result",
+            )
+        };
+        tokio::select! {
+            done = &mut work => return done,
+            () = signals.next() => return Err(twice()),
+            () = tokio::time::sleep(PATIENCE) => say_that_it_takes_a_moment(),
+        }
         tokio::select! {
             done = &mut work => done,
-            () = signals.next() => Err(CliError::new(exit::INTERRUPTED, "interrupted twice: stopped without a result")),
+            () = signals.next() => Err(twice()),
         }
     });
     runtime.shutdown_background();

@@ -49,6 +49,9 @@ pub enum RunError {
     /// The pacing thread.
     #[error("cannot start the pacing thread")]
     Pacer(#[source] std::io::Error),
+    /// It was stopped while it was still connecting.
+    #[error("stopped before anything was measured")]
+    Stopped,
     /// A thread died in mid-run; a fault of natsbench.
     #[error("the {0} thread stopped unexpectedly")]
     Died(&'static str),
@@ -108,15 +111,18 @@ pub async fn run(plan: &LatencyPlan, mut watch: Watch<'_>) -> Result<Measured, R
     let clock = Clock::start();
     let started = clock.now();
     let run = RunId(rand::random());
-    let mut receiving = Receiving::start(plan, run, clock).await?;
+    let open = async {
+        let receiving = Receiving::start(plan, run, clock).await?;
+        let links = Links::open(
+            &plan.publish_at,
+            plan.client,
+            plan.n_publishers.get(),
+            &plan.rounds,
+        );
+        Ok::<_, RunError>((receiving, links.await?))
+    };
+    let (mut receiving, (links, publishers)) = unless_stopped(&watch.stop, Box::pin(open)).await?;
     let subscriber_facts = receiving.facts.take();
-    let (links, publishers) = Links::open(
-        &plan.publish_at,
-        plan.client,
-        plan.n_publishers.get(),
-        &plan.rounds,
-    )
-    .await?;
     let pacer = Pacer::start(publishers, Stamping { run, clock }, watch.stop.clone())
         .map_err(RunError::Pacer)?;
 
@@ -172,6 +178,21 @@ pub async fn run(plan: &LatencyPlan, mut watch: Watch<'_>) -> Result<Measured, R
         clock_drift_ns: clock.drift_ns(),
         is_interrupted: watch.stop.is_cancelled(),
     })
+}
+
+/// Connects, unless the run is stopped first: there is nothing to wait for yet and nothing to report.
+pub(crate) async fn unless_stopped<T, E>(
+    stop: &CancellationToken,
+    connecting: impl Future<Output = Result<T, E>>,
+) -> Result<T, RunError>
+where
+    RunError: From<E>,
+{
+    // Dropping half-open connections is what is wanted here.
+    tokio::select! {
+        () = stop.cancelled() => Err(RunError::Stopped),
+        opened = connecting => Ok(opened?),
+    }
 }
 
 fn phase_plan(plan: &LatencyPlan, phase: Phase, duration: Duration) -> PhasePlan {

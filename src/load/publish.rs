@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, MonoNanos};
 use crate::host::{HiccupMeter, HiccupReport, HostDelta, HostSample};
-use crate::load::latency::{RunError, Watch};
+use crate::load::latency::{RunError, Watch, unless_stopped};
 use crate::load::links::Links;
 use crate::load::pacer::{FinalMessages, LiveSent, Pace, Pacer, PhaseOutcome, PhasePlan, tick_ns};
 use crate::load::plan::{Extent, PublishPlan};
@@ -58,13 +58,13 @@ pub async fn run(plan: &PublishPlan, watch: Watch<'_>) -> Result<Published, RunE
     let clock = Clock::start();
     let started = clock.now();
     let run = RunId(rand::random());
-    let (links, publishers) = Links::open(
+    let open = Links::open(
         &plan.endpoint,
         plan.client,
         plan.n_connections.get(),
         &plan.rounds,
-    )
-    .await?;
+    );
+    let (links, publishers) = unless_stopped(&watch.stop, Box::pin(open)).await?;
     let pacer = Pacer::start(publishers, Stamping { run, clock }, watch.stop.clone())
         .map_err(RunError::Pacer)?;
     let host_before = HostSample::read();

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, MonoNanos};
 use crate::host::{HostDelta, HostSample};
 use crate::load::accounting::{SinkCounts, record_delivery};
-use crate::load::latency::{RunError, Watch};
+use crate::load::latency::{RunError, Watch, unless_stopped};
 use crate::load::plan::SubscribePlan;
 use crate::load::publisher::StreamSent;
 use crate::load::receiver::{
@@ -106,7 +106,10 @@ pub async fn run(
     let mut thread = Receiver::start(receiver_plan(plan), channels, move |_| {
         Observer::new(Arc::clone(&shared))
     })?;
-    let first = thread.ready().await?.into_iter().next();
+    let first = unless_stopped(&watch.stop, thread.ready())
+        .await?
+        .into_iter()
+        .next();
 
     let mut recorder = Recorder::new();
     let stop = watch.stop.clone();
