@@ -72,6 +72,11 @@ impl Builder {
         self
     }
 
+    /// With a monitoring endpoint.
+    pub(crate) fn monitored(self) -> Self {
+        self.config("http: \"127.0.0.1:-1\"")
+    }
+
     /// Further configuration. `@DIR@` stands for the directory of the files.
     pub(crate) fn config(mut self, text: &str) -> Self {
         self.config.push_str(text);
@@ -165,7 +170,7 @@ impl Broker {
         }
     }
 
-    fn url(&self, kind: &str) -> String {
+    pub(super) fn url(&self, kind: &str) -> String {
         self.ports[kind][0]
             .as_str()
             .unwrap_or_else(|| panic!("this broker has no {kind} listener: {}", self.ports))

@@ -8,6 +8,7 @@
 )]
 
 mod broker;
+mod monitoring;
 mod natsbench;
 mod wait;
 

@@ -56,6 +56,11 @@ impl Natsbench {
         self.home.path()
     }
 
+    /// The command itself, for a test that connects its streams in its own way, and the home it needs.
+    pub(crate) fn into_command(self) -> (Command, TempDir) {
+        (self.command, self.home)
+    }
+
     /// Runs it to its end.
     #[track_caller]
     pub(crate) fn run(self) -> Finished {

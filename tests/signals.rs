@@ -1,0 +1,210 @@
+//! Signals and closed pipes: a run that is interrupted still says what it measured, and a reader that has seen
+//! enough is a normal end.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
+use natsbench::cli::exit;
+use rustix::process::Signal;
+
+use crate::harness::{Broker, Natsbench, eventually};
+
+/// Starts a command that would run for an hour, and waits until the broker has something of it.
+fn started(broker: &Broker, args: &[&str]) -> crate::harness::Running {
+    let url = broker.ws_url();
+    let run = Natsbench::new([args, &["-s", &url]].concat()).spawn();
+    broker.await_published(1);
+    run
+}
+
+#[test]
+fn an_interrupted_run_prints_its_partial_result() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let broker = Broker::monitored();
+        let args = [
+            "latency",
+            "--duration",
+            "1h",
+            "--warmup",
+            "0s",
+            "--rate",
+            "500",
+            "-o",
+            "json",
+            "--save",
+            "result.json",
+        ];
+        let run = started(&broker, &args);
+        run.signal(signal);
+        let finished = run.wait().exits(exit::INTERRUPTED);
+        let result = finished.json();
+        assert_eq!(result["ended"], "interrupted", "{signal:?}");
+        assert_eq!(result["load"]["lost"], 0, "{signal:?}");
+        assert!(result["load"]["received"].as_u64() > Some(0), "{signal:?}");
+        assert_eq!(
+            result["load"]["received"], result["load"]["sent"],
+            "what was sent is waited for"
+        );
+        let saved = std::fs::read_to_string(finished.home().join("result.json")).unwrap();
+        assert_eq!(saved, finished.stdout, "{signal:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_publisher_prints_its_partial_result() {
+    let broker = Broker::monitored();
+    let run = started(&broker, &["pub", "--rate", "500", "-o", "json"]);
+    run.signal(Signal::INT);
+    let result = run.wait().exits(exit::INTERRUPTED).json();
+    assert_eq!(result["ended"], "interrupted");
+    assert!(result["load"]["sent"].as_u64() > Some(0));
+}
+
+#[test]
+fn an_interrupted_publisher_tells_subscribers_how_much_it_sent() {
+    let broker = Broker::monitored();
+    let url = broker.ws_url();
+    let sub = Natsbench::new(["sub", "rounds.type.*", "--stats", "-o", "json", "-s", &url]).spawn();
+    broker.await_subscriptions(2);
+    let publisher = started(&broker, &["pub", "--rate", "500"]);
+    publisher.signal(Signal::INT);
+    publisher.wait().exits(exit::INTERRUPTED);
+    sub.signal(Signal::INT);
+    let load = sub.wait().exits(exit::INTERRUPTED).json()["load"].clone();
+    assert_eq!(load["tail_unknown_streams"], 0, "{load}");
+    assert_eq!(load["lost"], 0, "{load}");
+    assert_eq!(load["expected"], load["received"], "{load}");
+}
+
+#[test]
+fn an_interrupted_subscriber_prints_its_partial_result() {
+    let broker = Broker::monitored();
+    let url = broker.ws_url();
+    let sub = Natsbench::new(["sub", "rounds.>", "--stats", "-o", "json", "-s", &url]).spawn();
+    broker.await_subscriptions(2);
+    Natsbench::new(["pub", "--count", "5", "--rate", "max", "-s", &url])
+        .run()
+        .exits(exit::PASSED);
+    sub.signal(Signal::TERM);
+    let result = sub.wait().exits(exit::INTERRUPTED).json();
+    assert_eq!(result["ended"], "interrupted");
+    assert_eq!(result["load"]["received"], 10);
+    assert_eq!(result["load"]["lost"], 0);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let broker = Broker::monitored();
+    let args = [
+        "latency",
+        "--duration",
+        "1h",
+        "--warmup",
+        "0s",
+        "--rate",
+        "500",
+        "--drain",
+        "1h",
+    ];
+    let run = started(&broker, &args);
+    // A broker that is frozen delivers nothing more, so that the drain would last its hour.
+    broker.signal(Signal::STOP);
+    run.signal(Signal::INT);
+    run.stderr_line("once again ends it");
+    run.signal(Signal::INT);
+    let finished = run.wait().exits(exit::INTERRUPTED);
+    broker.signal(Signal::CONT);
+    assert_eq!(finished.stdout, "");
+    assert!(
+        finished
+            .stderr
+            .ends_with("error: interrupted twice: stopped without a result\n"),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[test]
+fn a_signal_while_connecting_ends_at_once() {
+    // A listener that accepts and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", silent.local_addr().unwrap());
+    for args in [&["latency"][..], &["pub"], &["sub", "x"]] {
+        let run = Natsbench::new([args, &["-s", &url, "--timeout", "1h"]].concat()).spawn();
+        let (mut connection, _) = silent.accept().unwrap();
+        let mut first = [0];
+        connection.read_exact(&mut first).unwrap();
+        run.signal(Signal::INT);
+        let finished = run.wait().exits(exit::INTERRUPTED);
+        assert_eq!(finished.stdout, "", "{args:?}");
+        assert!(
+            finished.stderr.contains("interrupted"),
+            "{args:?}: {}",
+            finished.stderr
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_a_normal_end() {
+    let broker = Broker::monitored();
+    let url = broker.ws_url();
+    let (mut command, _home) = Natsbench::new(["sub", "rounds.>", "-s", &url]).into_command();
+    let mut sub = command.stderr(Stdio::null()).spawn().unwrap();
+    broker.await_subscriptions(2);
+    let publisher = Natsbench::new(["pub", "--rate", "200", "-s", &url]).spawn();
+    // `| head -1`
+    let mut first = String::new();
+    BufReader::new(sub.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    assert!(first.contains("rounds."), "{first}");
+    let status = eventually("sub to end", || sub.try_wait().unwrap());
+    assert_eq!(status.code(), Some(i32::from(exit::PASSED)));
+    publisher.signal(Signal::INT);
+    publisher.wait().exits(exit::INTERRUPTED);
+}
+
+#[test]
+fn a_dry_run_that_nobody_reads_ends() {
+    let (mut command, _home) =
+        Natsbench::new(["pub", "--dry-run", "--count", "1000000000000"]).into_command();
+    let mut dry_run = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(dry_run.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    let status = eventually("the dry run to end", || dry_run.try_wait().unwrap());
+    assert_eq!(status.code(), Some(i32::from(exit::PASSED)));
+    let mut stderr = String::new();
+    dry_run
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn results_and_help_into_a_closed_pipe_are_a_normal_end() {
+    let broker = Broker::start();
+    let url = broker.ws_url();
+    for args in [
+        &["--help"][..],
+        &["completions", "zsh"],
+        &["pub", "--count", "1", "-q", "-s", &url],
+        &["pub", "--count", "1", "-q", "-s", &url, "-o", "json"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (mut command, _home) = Natsbench::new(args).into_command();
+        let output = command
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+    }
+}
