@@ -89,6 +89,11 @@ impl Clock {
     /// set forward. A few microseconds are reading noise.
     pub fn drift_ns(&self) -> i64 {
         let (mono, wall) = read_pair();
+        self.drift_of(mono, wall)
+    }
+
+    /// The same for a given pair of readings.
+    fn drift_of(&self, mono: MonoNanos, wall: WallNanos) -> i64 {
         let expected = i128::from(self.wall_at(mono).0);
         let drift = i128::from(wall.0) - expected;
         i64::try_from(drift).unwrap_or(if drift < 0 { i64::MIN } else { i64::MAX })
@@ -131,4 +136,36 @@ pub fn sleep_until(moment: MonoNanos) {
 /// (`prctl(2)`, `PR_SET_TIMERSLACK`). Returns whether the kernel accepted it.
 pub fn sharpen_sleeps() -> bool {
     rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that was tied together 1 s after boot, at 1,000 s since the epoch.
+    const CLOCK: Clock = Clock {
+        anchor_mono: MonoNanos(NANOS_PER_SEC),
+        anchor_wall: WallNanos(1_000 * NANOS_PER_SEC),
+    };
+
+    #[test]
+    fn a_step_of_the_wall_clock_is_seen_in_both_directions_and_bends_no_stamp() {
+        let mono = MonoNanos(3 * NANOS_PER_SEC);
+        let unstepped = 1_002 * NANOS_PER_SEC;
+        for step_ns in [0, 1, -1, 5_000_000, -600_000_000_000] {
+            let wall = WallNanos(unstepped.saturating_add_signed(step_ns));
+            assert_eq!(CLOCK.drift_of(mono, wall), step_ns);
+        }
+        assert_eq!(CLOCK.wall_at(mono), WallNanos(unstepped));
+    }
+
+    #[test]
+    fn moments_before_the_anchor_are_before_it_and_never_below_the_epoch() {
+        assert_eq!(CLOCK.wall_at(MonoNanos(0)), WallNanos(999 * NANOS_PER_SEC));
+        let young = Clock {
+            anchor_wall: WallNanos(0),
+            ..CLOCK
+        };
+        assert_eq!(young.wall_at(MonoNanos(0)), WallNanos(0));
+    }
 }
