@@ -135,8 +135,12 @@ impl DirectWriter {
         self.flush_pending()
     }
 
+    /// Takes what the reading side wants written, unless earlier bytes still wait: the queue has a limit, what is
+    /// pending here has none, and a peer that pings without end and never reads must not fill the memory.
     fn queue_control(&mut self) {
-        self.control.take_into(&mut self.pending);
+        if !self.is_blocked() {
+            self.control.take_into(&mut self.pending);
+        }
     }
 
     /// Wraps the batch in place and returns where its bytes start.
@@ -246,5 +250,86 @@ fn write_tls_some(
             return Ok((accepted, true));
         }
         accepted += connection.writer().write(&bytes[accepted..])?;
+    }
+}
+
+#[cfg(test)]
+impl DirectWriter {
+    /// A writer of plain operations, and the queue of its reading side.
+    pub(crate) fn plain(socket: std::net::TcpStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let side = WriteSide {
+            socket,
+            tls: None,
+            control: Arc::default(),
+        };
+        Ok(Self::new(side, Framing::Plain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    use super::*;
+
+    fn pair() -> (DirectWriter, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        (DirectWriter::plain(socket).unwrap(), peer)
+    }
+
+    /// Writes until the kernel takes no more.
+    fn block(writer: &mut DirectWriter) {
+        let mut batch = Batch::default();
+        while !writer.is_blocked() {
+            batch.out().resize(1 << 16, b'x');
+            writer.send(&mut batch).unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_that_was_pending_is_lost_or_reordered() {
+        let (mut writer, mut peer) = pair();
+        let mut batch = Batch::default();
+        let mut expected = Vec::new();
+        for n in 0_u32.. {
+            let chunk = n.to_be_bytes().repeat(1 << 14);
+            batch.out().extend_from_slice(&chunk);
+            expected.extend_from_slice(&chunk);
+            if writer.send(&mut batch).unwrap() == Flushed::Blocked {
+                break;
+            }
+        }
+        let reading = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            peer.read_to_end(&mut received).unwrap();
+            received
+        });
+        while writer.flush().unwrap() == Flushed::Blocked {
+            std::thread::yield_now();
+        }
+        drop(writer);
+        assert!(reading.join().unwrap() == expected, "the bytes differ");
+    }
+
+    #[test]
+    fn answers_to_a_peer_that_never_reads_reach_a_limit() {
+        // Given a socket that takes nothing more
+        let (mut writer, _peer) = pair();
+        block(&mut writer);
+        let n_pending = writer.pending.len();
+        // When the reading side queues answers without end, and the writer tries again and again
+        let answer = [b'p'; 1 << 10];
+        let refused = (0..10_000).find_map(|_| {
+            let pushed = writer.control.push(&answer);
+            writer.flush().unwrap();
+            pushed.err()
+        });
+        // Then they are refused at some point, and what is pending has not grown
+        assert!(refused.is_some());
+        assert!(writer.pending.len() <= n_pending);
     }
 }
