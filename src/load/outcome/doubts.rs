@@ -119,6 +119,8 @@ impl Doubts {
                 "{} latencies are negative: the clocks of publisher and subscriber disagree",
                 format_count(n_negative)
             ));
+            self.for_objectives
+                .push(Doubt::ClocksDisagree { n_negative });
         }
     }
 

@@ -30,6 +30,11 @@ pub enum Doubt {
         /// By how much; positive when it was set forward.
         step_ns: i64,
     },
+    /// Messages arrived before they were sent, so that the clocks of publisher and subscriber cannot be compared.
+    ClocksDisagree {
+        /// How many latencies are negative.
+        n_negative: u64,
+    },
     /// Some arrivals could not be attributed, so that lost, duplicated and reordered are not exact.
     CountsInexact {
         /// How many arrivals.
@@ -43,6 +48,10 @@ impl Doubt {
         match (self, metric) {
             // Lateness is what that doubt is about: it is measured, not doubted.
             (Self::GeneratorLate { .. }, Metric::Latency(kind, _)) => kind != LatencyKind::Lateness,
+            // Lateness is the difference of two moments of one clock.
+            (Self::ClocksDisagree { .. }, Metric::Latency(kind, _)) => {
+                kind != LatencyKind::Lateness
+            }
             (Self::ClockStepped { .. }, Metric::Latency(..))
             | (
                 Self::CountsInexact { .. },
@@ -68,6 +77,11 @@ impl fmt::Display for Doubt {
             Self::ClockStepped { step_ns } => {
                 write!(f, "the wall clock stepped by {}", format_nanos(*step_ns))
             }
+            Self::ClocksDisagree { n_negative } => write!(
+                f,
+                "the clocks of publisher and subscriber disagree, as {} latencies are negative",
+                format_count(*n_negative)
+            ),
             Self::CountsInexact { n_arrivals } => write!(
                 f,
                 "{} arrivals could not be attributed",
