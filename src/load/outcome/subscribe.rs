@@ -55,7 +55,8 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
     let n_stamped = counts.n_fixed + counts.n_parsed;
     let is_shared = plan.queue.is_some();
     // A member of a queue group sees a part of every stream: gaps are no loss.
-    load.lost = (n_stamped > 0 && !is_shared).then_some(lost);
+    // A stream of which nothing came is known by its end-of-run message.
+    load.lost = ((n_stamped > 0 || lost > 0) && !is_shared).then_some(lost);
     load.expected = load
         .lost
         .filter(|_| load.tail_unknown_streams == 0)
