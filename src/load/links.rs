@@ -3,17 +3,16 @@
 //! A publishing connection receives little, but what it receives matters: pings that must be answered, the
 //! PONG that confirms the end, and `-ERR` for messages that the broker refuses.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::load::plan::{Endpoint, PublishClient, RoundsPlan};
-use crate::load::publisher::{Handover, Outlet, Publisher};
-use crate::load::receiver::{dial_any, error_chain};
+use crate::load::publisher::{Ending, Handover, Outlet, Publisher};
+use crate::load::receiver::{MAX_PARALLEL_DIALS, dial_any, error_chain};
 use crate::net::async_client::{AsyncClient, AsyncClientError};
 use crate::net::dial::{ConnectionFacts, DialError};
 use crate::net::session::{Session, SessionError};
@@ -43,8 +42,8 @@ pub enum LinkError {
 /// What the reading tasks have seen.
 #[derive(Debug, Default)]
 pub struct LinkReport {
-    n_pongs: AtomicU64,
-    n_lost: AtomicU64,
+    /// Connections that have answered the final PING, or have ended.
+    n_settled: AtomicU64,
     n_server_errors: AtomicU64,
     texts: Mutex<Vec<String>>,
     changed: Notify,
@@ -64,7 +63,7 @@ impl LinkReport {
         self.n_server_errors.load(Ordering::Relaxed)
     }
 
-    /// What went wrong, the first few different texts.
+    /// What the server, or a client library, complained about, the first few different texts.
     pub fn texts(&self) -> Vec<String> {
         self.texts
             .lock()
@@ -80,7 +79,14 @@ pub struct Links {
     pub facts: Vec<ConnectionFacts>,
     report: Arc<LinkReport>,
     readers: JoinSet<()>,
-    n_direct: u64,
+    /// One for each direct connection.
+    endings: Vec<Ending>,
+}
+
+/// A connection that is open, and not yet part of the run.
+enum Opened {
+    Direct(Box<(Session, ConnectionFacts)>),
+    Client(AsyncClient),
 }
 
 impl Links {
@@ -94,41 +100,49 @@ impl Links {
         n_connections: u16,
         rounds: &RoundsPlan,
     ) -> Result<(Self, Vec<Publisher>), LinkError> {
-        let report = Arc::new(LinkReport::default());
         let mut links = Self {
             facts: Vec::new(),
-            report,
+            report: Arc::new(LinkReport::default()),
             readers: JoinSet::new(),
-            n_direct: 0,
+            endings: Vec::new(),
         };
         let mut publishers = Vec::new();
-        for idx in 0..n_connections {
-            let outlet = match client {
-                PublishClient::Raw => links.open_direct(endpoint).await?,
-                PublishClient::AsyncNats => links.open_client(endpoint).await?,
+        for (idx, opened) in (0..).zip(open_all(endpoint, client, n_connections).await?) {
+            let publisher = match opened {
+                Opened::Direct(opened) => {
+                    let (outlet, ending) = links.start_reading(*opened)?;
+                    Publisher::new(idx, outlet, rounds)?.ending_at(ending)
+                }
+                Opened::Client(client) => {
+                    Publisher::new(idx, links.start_handing_over(client), rounds)?
+                }
             };
-            publishers.push(Publisher::new(idx, outlet, rounds)?);
+            publishers.push(publisher);
         }
         Ok((links, publishers))
     }
 
-    async fn open_direct(&mut self, endpoint: &Endpoint) -> Result<Outlet, LinkError> {
-        let (mut session, facts) = dial_any(endpoint).await?;
+    fn start_reading(
+        &mut self,
+        (mut session, facts): (Session, ConnectionFacts),
+    ) -> Result<(Outlet, Ending), LinkError> {
         let writer = session.detach_writer().map_err(LinkError::Detach)?;
         self.facts.push(facts);
-        self.n_direct += 1;
-        let report = Arc::clone(&self.report);
-        self.readers.spawn(async move {
-            let error = read_until_end(&mut session, &report).await;
-            report.note(error_chain(&error));
-            report.n_lost.fetch_add(1, Ordering::Relaxed);
-            report.changed.notify_waiters();
-        });
-        Ok(Outlet::Direct(writer))
+        let ending = Ending::default();
+        self.endings.push(ending.clone());
+        let reader = LinkReader {
+            session,
+            report: Arc::clone(&self.report),
+            is_settled: false,
+            last_complaint: None,
+        };
+        let declared = ending.clone();
+        self.readers
+            .spawn(async move { reader.read_until_end(&declared).await });
+        Ok((Outlet::Direct(writer), ending))
     }
 
-    async fn open_client(&mut self, endpoint: &Endpoint) -> Result<Outlet, LinkError> {
-        let client = AsyncClient::connect(&endpoint.servers[0], &endpoint.dial).await?;
+    fn start_handing_over(&mut self, client: AsyncClient) -> Outlet {
         let (sender, mut inbox) = mpsc::channel::<Vec<Handover>>(CLIENT_QUEUE_BATCHES);
         let report = Arc::clone(&self.report);
         self.readers.spawn(async move {
@@ -144,7 +158,19 @@ impl Links {
                 report.note(error_chain(&error));
             }
         });
-        Ok(Outlet::Client(sender))
+        Outlet::Client(sender)
+    }
+
+    /// Connections that have ended by themselves, with the reason.
+    pub fn lost(&self) -> Vec<(usize, String)> {
+        let reason_of = |(idx, ending): (usize, &Ending)| {
+            ending.reason().map(|reason| (idx, reason.to_owned()))
+        };
+        self.endings
+            .iter()
+            .enumerate()
+            .filter_map(reason_of)
+            .collect()
     }
 
     /// What the reading tasks have seen so far.
@@ -156,22 +182,21 @@ impl Links {
     pub async fn confirmed(&self, limit: Duration) -> bool {
         let all = async {
             loop {
+                // Made before the counter is read: it learns of every change from here on.
                 let changed = self.report.changed.notified();
-                let answered = self.report.n_pongs.load(Ordering::Relaxed)
-                    + self.report.n_lost.load(Ordering::Relaxed);
-                if answered >= self.n_direct {
+                let n_settled = self.report.n_settled.load(Ordering::Acquire);
+                if n_settled >= self.endings.len() as u64 {
                     return;
                 }
                 changed.await;
             }
         };
-        tokio::time::timeout(limit, all).await.is_ok()
-            && self.report.n_lost.load(Ordering::Relaxed) == 0
+        tokio::time::timeout(limit, all).await.is_ok() && self.lost().is_empty()
     }
 
     /// Waits, up to `limit`, until a client library has sent what it was given; ends the reading tasks.
     pub async fn close(mut self, limit: Duration) {
-        if self.n_direct == 0 {
+        if self.endings.is_empty() {
             let drained = async { while self.readers.join_next().await.is_some() {} };
             // What a library has not sent by then shows as lost.
             let _ = tokio::time::timeout(limit, drained).await;
@@ -180,34 +205,98 @@ impl Links {
     }
 }
 
-async fn read_until_end(session: &mut Session, report: &LinkReport) -> SessionError {
-    loop {
-        if let Err(error) = read_once(session, report).await {
-            return error;
-        }
+/// Opens all connections, several at a time, in the order of their numbers.
+async fn open_all(
+    endpoint: &Endpoint,
+    client: PublishClient,
+    n_connections: u16,
+) -> Result<Vec<Opened>, LinkError> {
+    let gate = Arc::new(Semaphore::new(MAX_PARALLEL_DIALS));
+    let mut tasks = JoinSet::new();
+    for idx in 0..n_connections {
+        let (endpoint, gate) = (endpoint.clone(), Arc::clone(&gate));
+        tasks.spawn(async move {
+            let _permit = gate.acquire().await;
+            open_one(&endpoint, client)
+                .await
+                .map(|opened| (idx, opened))
+        });
     }
+    let mut opened = Vec::with_capacity(usize::from(n_connections));
+    while let Some(joined) = tasks.join_next().await {
+        // Nobody cancels these tasks, so that only a panic can end one early.
+        let joined = joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        opened.push(joined?);
+    }
+    opened.sort_by_key(|(idx, _)| *idx);
+    Ok(opened.into_iter().map(|(_, one)| one).collect())
 }
 
-async fn read_once(session: &mut Session, report: &LinkReport) -> Result<(), SessionError> {
-    let mut n_pings = 0;
-    while let Some(op) = session.next_op()? {
-        match op {
-            ServerOp::Ping => n_pings += 1,
-            ServerOp::Pong => {
-                report.n_pongs.fetch_add(1, Ordering::Relaxed);
-                report.changed.notify_waiters();
+async fn open_one(endpoint: &Endpoint, client: PublishClient) -> Result<Opened, LinkError> {
+    Ok(match client {
+        PublishClient::Raw => Opened::Direct(Box::new(dial_any(endpoint).await?)),
+        PublishClient::AsyncNats => {
+            Opened::Client(AsyncClient::connect(&endpoint.servers[0], &endpoint.dial).await?)
+        }
+    })
+}
+
+/// The reading side of one publishing connection.
+struct LinkReader {
+    session: Session,
+    report: Arc<LinkReport>,
+    is_settled: bool,
+    last_complaint: Option<String>,
+}
+
+impl LinkReader {
+    async fn read_until_end(mut self, ending: &Ending) {
+        let error = loop {
+            if let Err(error) = self.read_once().await {
+                break error;
             }
-            ServerOp::Err(text) => {
-                report.n_server_errors.fetch_add(1, Ordering::Relaxed);
-                report.note(format!("-ERR '{text}'"));
-            }
-            _ => {}
+        };
+        let error = error_chain(&error);
+        // What the server said last explains more than how the socket ended.
+        ending.declare(match self.last_complaint.take() {
+            Some(complaint) => format!("{complaint}; {error}"),
+            None => error,
+        });
+        self.settle();
+    }
+
+    /// Counts this connection once, however many answers it gets.
+    fn settle(&mut self) {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            self.report.n_settled.fetch_add(1, Ordering::Release);
+            self.report.changed.notify_waiters();
         }
     }
-    for _ in 0..n_pings {
-        encode::pong(session.out());
+
+    async fn read_once(&mut self) -> Result<(), SessionError> {
+        let mut n_pings = 0;
+        let mut has_pong = false;
+        while let Some(op) = self.session.next_op()? {
+            match op {
+                ServerOp::Ping => n_pings += 1,
+                ServerOp::Pong => has_pong = true,
+                ServerOp::Err(text) => {
+                    let complaint = format!("-ERR '{text}'");
+                    self.report.n_server_errors.fetch_add(1, Ordering::Relaxed);
+                    self.report.note(complaint.clone());
+                    self.last_complaint = Some(complaint);
+                }
+                _ => {}
+            }
+        }
+        if has_pong {
+            self.settle();
+        }
+        for _ in 0..n_pings {
+            encode::pong(self.session.out());
+        }
+        // The writing side is detached, so that this only queues the answers for the pacing thread.
+        self.session.flush().await?;
+        self.session.read().await
     }
-    // The writing side is detached, so that this only queues the answers for the pacing thread.
-    session.flush().await?;
-    session.read().await
 }

@@ -20,7 +20,7 @@ use crate::load::publisher::{Intended, Publisher, Stamping, StreamSent};
 use crate::measure::histogram::LatencyHistogram;
 use crate::measure::schedule::Schedule;
 use crate::measure::stamp::Phase;
-use crate::units::Rate;
+use crate::units::{NANOS_PER_SEC, Rate};
 
 /// From this rate on, the thread wakes once a tick and sends what has become due: a sleep ends some 50 us late, so
 /// that finer pacing would only cost the broker CPU time.
@@ -33,6 +33,11 @@ const MAX_SLEEP_NS: u64 = 20_000_000;
 const LEAD_NS: u64 = 1_000_000;
 /// Without a schedule, each publisher sends at most this many rounds before the next one has its turn.
 const TURN_ROUNDS: u64 = 256;
+/// How long the queue of a client library that was full is left alone: a library has no socket to wait for.
+const CLIENT_RETRY_NS: u64 = 500_000;
+/// A run without schedule, whose length is a number of rounds, gives up when nothing at all could be written for so
+/// long. A broker itself gives up on a client that does not read after 10 s (nats-server's `write_deadline`).
+const STALL_LIMIT_NS: u64 = 10 * NANOS_PER_SEC;
 
 /// When rounds are due.
 #[derive(Debug, Clone)]
@@ -80,6 +85,17 @@ pub struct PhaseOutcome {
     pub lateness: LatencyHistogram,
     /// Connections that broke, with the reason.
     pub failures: Vec<(usize, String)>,
+}
+
+impl PhaseOutcome {
+    /// Adds connections that were found lost in another way than by writing.
+    pub fn note_lost(&mut self, lost: Vec<(usize, String)>) {
+        for (idx, reason) in lost {
+            if self.failures.iter().all(|(known, _)| *known != idx) {
+                self.failures.push((idx, reason));
+            }
+        }
+    }
 }
 
 /// Counters that anyone may read while the thread runs.
@@ -220,6 +236,10 @@ impl Worker {
         let mut lateness = LatencyHistogram::new();
         let started = mono_now().plus(LEAD_NS);
         let mut progress = PhaseProgress::new(plan, started, self.publishers.len());
+        if self.stop.is_cancelled() {
+            // Stopped before it began, in the phase before: nothing falls due.
+            progress.n_total = 0;
+        }
         while !progress.is_done(&self.publishers) {
             progress.advance(plan, mono_now(), self.stop.is_cancelled());
             for (idx, publisher) in self.publishers.iter_mut().enumerate() {
@@ -243,9 +263,7 @@ impl Worker {
             n_planned: progress.n_planned(),
             n_sent: progress.n_sent(),
             failures: failures
-                .filter_map(|(idx, publisher)| {
-                    publisher.failure().map(|error| (idx, error.to_string()))
-                })
+                .filter_map(|(idx, publisher)| publisher.failure().map(|reason| (idx, reason)))
                 .collect(),
             streams: self
                 .publishers
@@ -270,6 +288,8 @@ struct PhaseProgress {
     ends_at: Option<MonoNanos>,
     /// After this nothing more is tried.
     gives_up_at: Option<MonoNanos>,
+    /// When a round was last sent, and how many had been then.
+    moved_at: (MonoNanos, u64),
     is_over: bool,
 }
 
@@ -300,6 +320,7 @@ impl PhaseProgress {
                 .then(|| duration_ns.map(|ns| started.plus(ns)))
                 .flatten(),
             gives_up_at: last_due_ns.map(|ns| started.plus(ns).plus(grace_ns)),
+            moved_at: (started, 0),
             is_over: false,
         }
     }
@@ -360,7 +381,19 @@ impl PhaseProgress {
                 self.is_over = true;
             }
         }
-        self.is_over |= is_past(self.gives_up_at);
+        self.is_over |= is_past(self.gives_up_at) || self.is_stalled(plan, now);
+    }
+
+    /// Without a schedule there is no last due time to give up after, only rounds that nobody takes.
+    fn is_stalled(&mut self, plan: &PhasePlan, now: MonoNanos) -> bool {
+        let (Pace::BackToBack, Extent::Rounds(_)) = (&plan.pace, plan.extent) else {
+            return false;
+        };
+        let n_sent = self.n_sent();
+        if n_sent > self.moved_at.1 {
+            self.moved_at = (now, n_sent);
+        }
+        now.since(self.moved_at.0) > STALL_LIMIT_NS
     }
 
     fn is_done(&self, publishers: &[Publisher]) -> bool {
@@ -385,26 +418,28 @@ impl PhaseProgress {
             .tick_ns
             .map_or(next_due, |tick| next_due.max(now.plus(tick)));
         let wake_at = next_due.min(now.plus(MAX_SLEEP_NS));
+        let n_alive = publishers.iter().filter(|one| one.is_alive()).count();
+        let n_blocked = publishers.iter().filter(|one| one.is_blocked()).count();
         let mut blocked: Vec<_> = publishers
             .iter()
             .filter_map(Publisher::blocked_fd)
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT))
             .collect();
+        // Publishers that are not blocked still have to be served at their due times; without a schedule there is
+        // nothing to do before one takes more, unless another is free.
+        let wake_at = match plan.pace {
+            Pace::BackToBack if n_blocked == n_alive => now.plus(MAX_SLEEP_NS),
+            _ => wake_at,
+        };
+        let wake_at = if n_blocked > blocked.len() {
+            wake_at.min(now.plus(CLIENT_RETRY_NS))
+        } else {
+            wake_at
+        };
         if blocked.is_empty() {
             clock::sleep_until(wake_at);
             return;
         }
-        // Publishers that are not blocked still have to be served at their due times; without a schedule there is
-        // nothing to do before a socket takes more, unless another publisher is free.
-        let is_any_free = blocked.len()
-            < publishers
-                .iter()
-                .filter(|publisher| publisher.is_alive())
-                .count();
-        let wake_at = match plan.pace {
-            Pace::BackToBack if !is_any_free => now.plus(MAX_SLEEP_NS),
-            _ => wake_at,
-        };
         let wait_ns = wake_at.since(now);
         let timeout = Timespec {
             tv_sec: 0,
@@ -414,3 +449,6 @@ impl PhaseProgress {
         let _ = poll(&mut blocked, Some(&timeout));
     }
 }
+
+#[cfg(test)]
+mod tests;

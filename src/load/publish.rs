@@ -71,7 +71,7 @@ pub async fn run(plan: &PublishPlan, watch: Watch<'_>) -> Result<Published, RunE
     let meter = HiccupMeter::start();
 
     let live = Arc::clone(pacer.live());
-    let phase = watch_while(pacer.run(phase_plan(plan)), &live, plan, watch.on_progress)
+    let mut phase = watch_while(pacer.run(phase_plan(plan)), &live, plan, watch.on_progress)
         .await
         .ok_or(RunError::Died("pacing"))?;
     pacer
@@ -81,13 +81,9 @@ pub async fn run(plan: &PublishPlan, watch: Watch<'_>) -> Result<Published, RunE
 
     let hiccup = meter.stop();
     let host = HostSample::read().since(&host_before);
+    phase.note_lost(links.lost());
     let n_server_errors = links.report().n_server_errors();
-    let is_clean = phase.failures.is_empty() && n_server_errors == 0 && is_confirmed;
-    let texts = if is_clean {
-        Vec::new()
-    } else {
-        links.report().texts()
-    };
+    let texts = links.report().texts();
     let facts = links.facts.first().cloned();
     if !pacer.join() {
         return Err(RunError::Died("pacing"));

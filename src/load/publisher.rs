@@ -1,12 +1,14 @@
 //! One publisher: a connection's writing side, its generator, and a sequence number for each subject.
 //!
-//! A publisher belongs to the pacing thread. It never blocks: when the kernel takes no more, the rounds that
-//! fall due meanwhile stay due, unrendered and with their intended time.
+//! A publisher belongs to the pacing thread. It never blocks: when the kernel (or the queue of a client library) takes
+//! no more, the rounds that fall due meanwhile stay due, unrendered and with their intended time.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::clock::{Clock, MonoNanos, mono_now};
 use crate::load::plan::RoundsPlan;
@@ -19,6 +21,8 @@ use crate::rounds::{Game, Generator, GeneratorConfig, Route, SizeTooSmall, subje
 /// Most bytes that go out in one write. Rendering this many takes some ten microseconds, which bounds how far
 /// the `sent` stamp of a message can lie before its write.
 const MAX_BATCH_BYTES: usize = 32 << 10;
+/// Most messages that are handed to a client library at once.
+const MAX_BATCH_HANDOVERS: usize = 64;
 
 /// One subject that a publisher sends to. The index in the list of streams is the stream number of the stamp.
 #[derive(Debug)]
@@ -60,6 +64,25 @@ pub struct StreamSent {
     pub n_sent: u64,
 }
 
+/// Whether a connection has ended, and why: written once by its reading side, looked at by its publisher.
+///
+/// A connection that the peer has closed may take writes for a while; without this they would count as sent.
+#[derive(Debug, Clone, Default)]
+pub struct Ending(Arc<OnceLock<String>>);
+
+impl Ending {
+    /// The connection has ended.
+    pub fn declare(&self, reason: String) {
+        // The first reason is the one that explains the others.
+        let _ = self.0.set(reason);
+    }
+
+    /// Why it has ended, if it has.
+    pub fn reason(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+}
+
 /// How a publisher stamps: the same for all publishers of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Stamping {
@@ -80,6 +103,7 @@ pub struct Publisher {
     is_stamped: bool,
     streams: Vec<Stream>,
     failure: Option<io::Error>,
+    ending: Ending,
     /// Messages that wait for the client library.
     handovers: Vec<Handover>,
 }
@@ -158,8 +182,16 @@ impl Publisher {
             is_stamped: plan.is_stamped,
             streams: streams_of(&plan.prefix),
             failure: None,
+            ending: Ending::default(),
             handovers: Vec::new(),
         })
+    }
+
+    /// Where the reading side of this connection says that it has ended.
+    #[must_use]
+    pub fn ending_at(mut self, ending: Ending) -> Self {
+        self.ending = ending;
+        self
     }
 
     /// Whether the connection is still good.
@@ -167,17 +199,26 @@ impl Publisher {
         self.failure.is_none()
     }
 
-    /// Why it is not.
-    pub fn failure(&self) -> Option<&io::Error> {
-        self.failure.as_ref()
+    /// Why it is not. What the reading side saw explains more than how a write failed.
+    pub fn failure(&self) -> Option<String> {
+        let failure = self.failure.as_ref()?;
+        Some(
+            self.ending
+                .reason()
+                .map_or_else(|| failure.to_string(), str::to_owned),
+        )
     }
 
-    /// Whether the kernel takes no more for now.
+    /// Whether the kernel, or the client library, takes no more for now.
     pub fn is_blocked(&self) -> bool {
-        self.is_alive() && matches!(&self.outlet, Outlet::Direct(writer) if writer.is_blocked())
+        self.is_alive()
+            && match &self.outlet {
+                Outlet::Direct(writer) => writer.is_blocked(),
+                Outlet::Client(_) => !self.handovers.is_empty(),
+            }
     }
 
-    /// The socket, to wait until it takes more.
+    /// The socket, to wait until it takes more; a client library has none to wait for.
     pub fn blocked_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.outlet {
             Outlet::Direct(writer) if self.is_blocked() => Some(writer.as_fd()),
@@ -187,18 +228,22 @@ impl Publisher {
 
     /// Writes what is pending and what the reading side wants written.
     pub fn flush(&mut self) {
-        if let Outlet::Direct(writer) = &mut self.outlet
-            && self.failure.is_none()
-            && (writer.is_blocked() || writer.has_control())
-            && let Err(error) = writer.flush()
-        {
-            self.failure = Some(error);
+        if self.failure.is_some() {
+            return;
         }
-    }
-
-    /// Declares the connection lost; nothing more is written.
-    pub fn fail(&mut self, error: io::Error) {
-        self.failure.get_or_insert(error);
+        if let Some(reason) = self.ending.reason() {
+            self.failure = Some(io::Error::new(io::ErrorKind::ConnectionAborted, reason));
+            return;
+        }
+        match &mut self.outlet {
+            Outlet::Direct(writer) if writer.is_blocked() || writer.has_control() => {
+                if let Err(error) = writer.flush() {
+                    self.failure = Some(error);
+                }
+            }
+            Outlet::Client(_) if !self.handovers.is_empty() => self.write(),
+            _ => {}
+        }
     }
 
     /// Sends rounds for the given intended times until the iterator ends, the batch limit makes it write, or
@@ -221,7 +266,7 @@ impl Publisher {
             }
             let sent = mono_now();
             let before = n_rounds;
-            while self.batch.len() < MAX_BATCH_BYTES && self.handovers.len() < 64 {
+            while self.batch.len() < MAX_BATCH_BYTES && self.handovers.len() < MAX_BATCH_HANDOVERS {
                 let Some(when) = intended(n_rounds) else {
                     break;
                 };
@@ -277,11 +322,18 @@ impl Publisher {
     fn write(&mut self) {
         let result = match &mut self.outlet {
             Outlet::Direct(writer) => writer.send(&mut self.batch).map(|_| ()),
-            Outlet::Client(sender) => sender
-                .blocking_send(std::mem::take(&mut self.handovers))
-                .map_err(|_| {
-                    io::Error::new(io::ErrorKind::BrokenPipe, "the client library has stopped")
-                }),
+            // Never waits: a library that has stopped taking would stop the schedule of all publishers.
+            Outlet::Client(sender) => match sender.try_send(std::mem::take(&mut self.handovers)) {
+                Ok(()) => Ok(()),
+                Err(TrySendError::Full(handovers)) => {
+                    self.handovers = handovers;
+                    Ok(())
+                }
+                Err(TrySendError::Closed(_)) => Err(io::Error::new(
+                    io::ErrorKind::BrokenPipe,
+                    "the client library has stopped",
+                )),
+            },
         };
         if let Err(error) = result {
             self.failure = Some(error);

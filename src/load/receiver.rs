@@ -23,7 +23,7 @@ use crate::net::session::{Session, SessionError};
 use crate::protocol::{Msg, ServerOp, encode};
 
 /// Connections that one thread opens at the same time.
-const MAX_PARALLEL_DIALS: usize = 32;
+pub(crate) const MAX_PARALLEL_DIALS: usize = 32;
 /// How often interval snapshots are swapped out.
 const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
 

@@ -31,7 +31,7 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
     doubts.of_clock(published.clock_drift_ns);
     doubts.of_refusals(published.n_server_errors, &published.texts);
     for (idx, reason) in &published.phase.failures {
-        doubts.of_connection("publisher", *idx, Some(reason), &published.texts);
+        doubts.of_connection("publisher", *idx, Some(reason), &[]);
     }
     if plan.client == crate::load::plan::PublishClient::Raw
         && !published.is_confirmed
