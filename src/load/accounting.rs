@@ -51,6 +51,8 @@ pub struct RunSink {
     n_new: u64,
     n_new_warmup: u64,
     is_announced: bool,
+    /// Nothing was sent, so that nothing is waited for.
+    is_nothing_owed: bool,
     is_complete: bool,
 }
 
@@ -67,6 +69,7 @@ impl RunSink {
             n_new: 0,
             n_new_warmup: 0,
             is_announced: false,
+            is_nothing_owed: false,
             is_complete: false,
         }
     }
@@ -156,7 +159,10 @@ impl Sink for RunSink {
                 .n_warmup
                 .fetch_add(std::mem::take(&mut self.n_new_warmup), Ordering::Relaxed);
         }
-        if self.is_announced && !self.is_complete && self.deliveries.is_complete() {
+        if self.is_announced
+            && !self.is_complete
+            && (self.is_nothing_owed || self.deliveries.is_complete())
+        {
             self.is_complete = true;
             self.live.n_complete.fetch_add(1, Ordering::Relaxed);
         }
@@ -169,5 +175,129 @@ impl Sink for RunSink {
                 .announce(stream.publisher, stream.stream, stream.n_sent);
         }
         self.is_announced = true;
+        self.is_nothing_owed = sent.is_empty();
+    }
+
+    fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::stamp::PLACEHOLDER_TAIL;
+
+    const RUN: RunId = RunId(7);
+
+    struct Subscriber {
+        sink: RunSink,
+        recorder: Recorder,
+        live: Arc<LiveReceived>,
+    }
+
+    fn subscriber() -> Subscriber {
+        let live = Arc::new(LiveReceived::default());
+        Subscriber {
+            sink: RunSink::new(RUN, Clock::start(), Arc::clone(&live)),
+            recorder: Recorder::new(),
+            live,
+        }
+    }
+
+    fn stamped(run: RunId, phase: Phase, seq: u64) -> Vec<u8> {
+        let mut payload = [b"{\"id\":1", &PLACEHOLDER_TAIL[..]].concat();
+        let stamp = Stamp {
+            phase,
+            run,
+            publisher: 0,
+            stream: 0,
+            seq,
+            intended_ns: 1,
+            sent_ns: 2,
+        };
+        assert!(stamp.write_tail(&mut payload));
+        payload
+    }
+
+    impl Subscriber {
+        fn receive(&mut self, payloads: &[Vec<u8>]) {
+            self.sink.begin_read(crate::clock::mono_now());
+            for payload in payloads {
+                let message = Msg {
+                    subject: b"rounds.game.crash",
+                    sid: 1,
+                    reply: None,
+                    headers: None,
+                    payload,
+                };
+                self.sink.on_message(&message, &mut self.recorder);
+            }
+            assert!(self.sink.end_read());
+        }
+
+        fn n_complete(&self) -> u64 {
+            LiveReceived::get(&self.live.n_complete)
+        }
+    }
+
+    fn sent(n_sent: u64) -> Vec<StreamSent> {
+        vec![StreamSent {
+            publisher: 0,
+            stream: 0,
+            subject: "rounds.game.crash".to_owned(),
+            n_sent,
+        }]
+    }
+
+    #[test]
+    fn only_new_messages_of_the_measured_phase_of_this_run_are_recorded() {
+        let mut subscriber = subscriber();
+        subscriber.receive(&[
+            stamped(RUN, Phase::WarmUp, 0),
+            stamped(RunId(8), Phase::Measured, 0),
+            stamped(RUN, Phase::Measured, 0),
+            stamped(RUN, Phase::Measured, 0),
+            b"{}".to_vec(),
+            b"?".to_vec(),
+        ]);
+        assert_eq!(subscriber.recorder.response.count(), 1);
+        assert_eq!(subscriber.recorder.service.count(), 1);
+        let totals = subscriber.sink.deliveries().totals();
+        assert_eq!((totals.received, totals.duplicated), (1, 1));
+        let counts = subscriber.sink.counts();
+        assert_eq!(
+            (counts.n_foreign, counts.n_unstamped, counts.n_undecodable),
+            (1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn a_subscriber_is_complete_once_when_it_has_what_was_announced() {
+        let mut subscriber = subscriber();
+        subscriber.receive(&[stamped(RUN, Phase::Measured, 0)]);
+        subscriber.sink.announce(&sent(2));
+        assert!(subscriber.sink.end_read() && !subscriber.sink.is_complete());
+        subscriber.receive(&[stamped(RUN, Phase::Measured, 1)]);
+        assert!(subscriber.sink.is_complete());
+        subscriber.receive(&[stamped(RUN, Phase::Measured, 1)]);
+        assert_eq!(subscriber.n_complete(), 1);
+    }
+
+    #[test]
+    fn when_nothing_was_sent_nothing_is_waited_for() {
+        let mut subscriber = subscriber();
+        subscriber.sink.announce(&[]);
+        assert!(subscriber.sink.end_read());
+        assert_eq!(subscriber.n_complete(), 1);
+    }
+
+    #[test]
+    fn being_told_again_how_much_was_sent_changes_nothing() {
+        let mut subscriber = subscriber();
+        subscriber.receive(&[stamped(RUN, Phase::Measured, 0)]);
+        subscriber.sink.announce(&sent(5));
+        subscriber.sink.announce(&sent(5));
+        assert_eq!(subscriber.sink.deliveries().totals().lost, 4);
     }
 }

@@ -18,8 +18,8 @@ use crate::load::pacer::{LiveSent, Pace, Pacer, PhaseOutcome, PhasePlan, tick_ns
 use crate::load::plan::{Extent, LatencyPlan};
 use crate::load::publisher::{Stamping, StreamSent};
 use crate::load::receiver::{
-    Channels, ConnectionReport, Control, LiveReceived, Receiver, ReceiverPlan, StartError,
-    Subscription,
+    Channels, ConnectionReport, Control, LiveReceived, Receiver, ReceiverPlan, Sink as _,
+    StartError, Subscription,
 };
 use crate::measure::recorder::Recorder;
 use crate::measure::schedule::Schedule;
@@ -85,7 +85,7 @@ pub struct Measured {
     pub publisher_facts: Option<ConnectionFacts>,
     /// How often the broker refused a message, and what it said.
     pub n_server_errors: u64,
-    /// What went wrong on the publishing connections.
+    /// What the broker complained about on the publishing connections.
     pub publisher_texts: Vec<String>,
     /// Measured phase and drain, from the first due time.
     pub measured_ns: u64,
@@ -131,7 +131,7 @@ pub async fn run(plan: &LatencyPlan, mut watch: Watch<'_>) -> Result<Measured, R
     let host_before = HostSample::read();
     let meter = HiccupMeter::start();
     let phase_plan = phase_plan(plan, Phase::Measured, plan.duration);
-    let phase = {
+    let mut phase = {
         let live = Arc::clone(pacer.live());
         let phase = pacer.run(phase_plan);
         receiving
@@ -142,19 +142,16 @@ pub async fn run(plan: &LatencyPlan, mut watch: Watch<'_>) -> Result<Measured, R
     pacer
         .finish(vec![None; usize::from(plan.n_publishers.get())])
         .await;
-    links.confirmed(plan.drain).await;
+    // What has arrived needs no confirmation, so only the subscribers are waited for.
     receiving.drain(&phase.streams, plan, &mut watch).await;
     let ended = clock.now();
 
-    let (subscribers, recorder) = receiving.finish(&mut watch).await?;
+    let (subscribers, recorder) = receiving.finish(&phase.streams, &mut watch).await?;
     let hiccup = meter.stop();
     let host = HostSample::read().since(&host_before);
+    phase.note_lost(links.lost());
     let n_server_errors = links.report().n_server_errors();
-    let publisher_texts = if phase.failures.is_empty() && n_server_errors == 0 {
-        Vec::new()
-    } else {
-        links.report().texts()
-    };
+    let publisher_texts = links.report().texts();
     let publisher_facts = links.facts.first().cloned();
     if !pacer.join() {
         return Err(RunError::Died("pacing"));
@@ -420,6 +417,7 @@ impl Receiving {
     /// Stops the threads and takes what they have.
     async fn finish(
         mut self,
+        streams: &[StreamSent],
         watch: &mut Watch<'_>,
     ) -> Result<(Vec<ConnectionReport<RunSink>>, Recorder), RunError> {
         let _ = self.control.send(Control::Stop);
@@ -430,6 +428,10 @@ impl Receiving {
         let mut subscribers = Vec::new();
         for thread in self.threads {
             subscribers.extend(thread.join().ok_or(RunError::Died("receiving"))?);
+        }
+        for report in &mut subscribers {
+            // A connection that ended early was not there to be told, and its tail is lost all the same.
+            report.sink.announce(streams);
         }
         subscribers.sort_by_key(|report| report.idx);
         Ok((subscribers, self.recorder))

@@ -26,6 +26,9 @@ use crate::protocol::{Msg, ServerOp, encode};
 pub(crate) const MAX_PARALLEL_DIALS: usize = 32;
 /// How often interval snapshots are swapped out.
 const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
+/// How long the answers to pings may wait for a server that does not read. A server itself gives up on a client that
+/// does not read after 10 s (nats-server's `write_deadline`).
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where a connection's messages go.
 pub trait Sink: 'static {
@@ -37,6 +40,10 @@ pub trait Sink: 'static {
     fn end_read(&mut self) -> bool;
     /// So much was sent: the end of every stream is now known.
     fn announce(&mut self, sent: &[StreamSent]);
+    /// Whether everything that was announced has arrived: such a connection has already been counted as complete.
+    fn is_complete(&self) -> bool {
+        false
+    }
 }
 
 /// What a receiving thread is told.
@@ -59,7 +66,7 @@ pub struct LiveReceived {
     pub n_warmup: AtomicU64,
     /// Connections that have everything that was announced.
     pub n_complete: AtomicU64,
-    /// Connections that have ended by themselves.
+    /// Connections that have ended by themselves, without having everything.
     pub n_ended: AtomicU64,
 }
 
@@ -411,7 +418,9 @@ impl<S: Sink> Connection<S> {
                 Ok(Told::Control) => {}
                 Ok(Told::SinkIsDone) => break None,
                 Err(error) => {
-                    live.n_ended.fetch_add(1, Ordering::Relaxed);
+                    if !self.sink.is_complete() {
+                        live.n_ended.fetch_add(1, Ordering::Relaxed);
+                    }
                     break Some(error_chain(&error));
                 }
             }
@@ -444,6 +453,7 @@ impl<S: Sink> Connection<S> {
         control: &mut watch::Receiver<Control>,
         server_errors: &mut Vec<String>,
     ) -> Result<Told, SessionError> {
+        let mut stopping = control.clone();
         // The future is made once for many reads: making it takes a lock.
         let mut changed = std::pin::pin!(control.changed());
         loop {
@@ -456,15 +466,37 @@ impl<S: Sink> Connection<S> {
                 }
             }
             let n_pings = self.hand_over(server_errors)?;
-            for _ in 0..n_pings {
-                encode::pong(self.session.out());
-            }
-            if n_pings > 0 {
-                self.session.flush().await?;
+            if n_pings > 0 && !self.answer(n_pings, &mut stopping).await? {
+                return Ok(Told::Control);
             }
             if !self.sink.end_read() {
                 return Ok(Told::SinkIsDone);
             }
+        }
+    }
+
+    /// Answers pings; `false` if the run was stopped meanwhile. A server that pings and does not read the answers must
+    /// not hold up the end of the run.
+    async fn answer(
+        &mut self,
+        n_pings: usize,
+        stopping: &mut watch::Receiver<Control>,
+    ) -> Result<bool, SessionError> {
+        for _ in 0..n_pings {
+            encode::pong(self.session.out());
+        }
+        let stopped = stopping.wait_for(|control| matches!(control, Control::Stop));
+        // Writing is not cancel-safe, but what stops it also ends the connection.
+        tokio::select! {
+            biased;
+            answered = tokio::time::timeout(ANSWER_LIMIT, self.session.flush()) => match answered {
+                Ok(flushed) => flushed.map(|()| true),
+                Err(_) => Err(SessionError::Io(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the server pings and does not read the answers",
+                ))),
+            },
+            _ = stopped => Ok(false),
         }
     }
 

@@ -127,7 +127,7 @@ fn doubts_of(measured: &Measured, counts: &SinkCounts) -> Doubts {
         );
     }
     for (idx, reason) in &measured.phase.failures {
-        doubts.of_connection("publisher", *idx, Some(reason), &measured.publisher_texts);
+        doubts.of_connection("publisher", *idx, Some(reason), &[]);
     }
     doubts
 }
