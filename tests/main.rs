@@ -17,6 +17,7 @@ mod exit_codes;
 mod help;
 mod latency_command;
 mod layers;
+mod omission;
 mod output;
 mod pub_command;
 mod secrets;

@@ -1,4 +1,4 @@
-//! What the integration tests share: a runner for the built binary and real brokers.
+//! What the integration tests share: a runner for the built binary, real brokers, and brokers that misbehave.
 
 #![allow(
     dead_code,
@@ -8,10 +8,17 @@
 )]
 
 mod broker;
+mod fake_broker;
+mod fault_proxy;
 mod monitoring;
 mod natsbench;
+mod routing;
+mod script;
 mod wait;
 
 pub(crate) use broker::{Broker, Version};
+pub(crate) use fake_broker::FakeBroker;
+pub(crate) use fault_proxy::{Cut, Direction, FaultProxy};
 pub(crate) use natsbench::{Finished, Natsbench, Running};
-pub(crate) use wait::{DEADLINE, eventually};
+pub(crate) use script::{Greeting, Published, Script};
+pub(crate) use wait::{DEADLINE, eventually, pass_time};

@@ -24,3 +24,9 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
         sleep_until(mono_now().plus(LOOK_PERIOD_NS));
     }
 }
+
+/// Lets time pass, where the length of a stall is what a test is about; never to wait for something.
+pub(crate) fn pass_time(length: Duration) {
+    let length_ns = u64::try_from(length.as_nanos()).expect("a stall of less than centuries");
+    sleep_until(mono_now().plus(length_ns));
+}
