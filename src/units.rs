@@ -368,6 +368,20 @@ pub fn format_decimal(value: f64) -> String {
     }
 }
 
+/// A ratio as a percentage with at most two significant decimals: `100%`, `99.5%`, `0.42%`, `0.0035%`.
+pub fn format_percent(ratio: f64) -> String {
+    let percent = ratio * 100.0;
+    // Two decimals where the number has a whole part; below one, two digits behind the zeros.
+    let n_decimals = match percent.abs() {
+        0.095.. | 0.0 => 2,
+        0.0095.. => 3,
+        _ => 4,
+    };
+    let text = format!("{percent:.n_decimals$}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    format!("{text}%")
+}
+
 /// A number of bytes as people read it: `236 B`, `4.00 KiB`, `1.50 MiB`.
 pub fn format_bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -490,6 +504,20 @@ mod tests {
             shown,
             [
                 "0 ns", "999 ns", "182 us", "1.00 ms", "1.84 ms", "-3.10 ms", "12.0 s", "1m30s"
+            ]
+        );
+    }
+
+    #[test]
+    fn ratios_read_as_percentages() {
+        let shown = [
+            1.0, 0.0, 0.995, 0.004_2, 0.000_35, 0.000_02, 0.123_456, -0.5,
+        ]
+        .map(format_percent);
+        assert_eq!(
+            shown,
+            [
+                "100%", "0%", "99.5%", "0.42%", "0.035%", "0.002%", "12.35%", "-50%"
             ]
         );
     }

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Color, Style as Paint};
 
+use super::Style;
 use super::chart::histogram_lines;
-use super::table::{wrap, write_columns};
-use super::{Style, markdown};
+use super::table::{fill, wrap, write_columns};
 use crate::results::{ConnectionResult, LatencyStats, Load, RunResult, SloResult, Trust, Verdict};
-use crate::units::{format_count, format_decimal, format_nanos};
+use crate::units::{format_count, format_decimal, format_nanos, format_percent};
 
 pub(super) fn write(out: &mut dyn Write, result: &RunResult, style: Style) -> io::Result<()> {
     let mut page = Page { out, style };
@@ -69,6 +69,11 @@ fn summary(result: &RunResult) -> String {
     parts.join(", ")
 }
 
+/// Columns in front of what stands behind a label.
+const INDENT: usize = 11;
+/// Below this nothing lines up any more, so a narrower terminal gets lines that are too long.
+const MIN_WIDTH: u16 = 40;
+
 struct Page<'a> {
     out: &'a mut dyn Write,
     style: Style,
@@ -76,7 +81,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn width(&self) -> usize {
-        usize::from(self.style.width)
+        usize::from(self.style.width.max(MIN_WIDTH))
     }
 
     fn painted(&self, text: &str, verdict: Verdict) -> String {
@@ -94,10 +99,13 @@ impl Page<'_> {
 
     fn verdict(&mut self, result: &RunResult) -> io::Result<()> {
         const MAX_LINES: usize = 4;
-        for line in wrap(&verdict_sentence(result), self.width())
-            .into_iter()
-            .take(MAX_LINES)
-        {
+        let mut lines = wrap(&verdict_sentence(result), self.width());
+        if lines.len() > MAX_LINES {
+            // The rest is in the objectives and the doubts below.
+            lines.truncate(MAX_LINES);
+            lines[MAX_LINES - 1].push_str(" ...");
+        }
+        for line in lines {
             let line = self.painted(&line, result.verdict);
             writeln!(self.out, "{line}")?;
         }
@@ -105,6 +113,7 @@ impl Page<'_> {
     }
 
     fn objectives(&mut self, slo: &[SloResult]) -> io::Result<()> {
+        let width_of_mark = if self.style.unicode { 1 } else { 2 };
         for objective in slo {
             let mark = match (objective.verdict, self.style.unicode) {
                 (Verdict::Pass, true) => "\u{2713}",
@@ -113,14 +122,16 @@ impl Page<'_> {
                 (Verdict::Fail, false) => "no",
                 (Verdict::Inconclusive, _) => "?",
             };
-            let mark = self.painted(mark, objective.verdict);
-            let line = format!("{} {}", objective.expr, markdown::observed_text(objective));
-            for (idx, line) in wrap(&line, self.width() - 4).iter().enumerate() {
-                writeln!(
-                    self.out,
-                    "  {} {line}",
-                    if idx == 0 { mark.as_str() } else { " " }
-                )?;
+            let blanks = " ".repeat(width_of_mark - mark.chars().count());
+            let mark = format!("{}{blanks}", self.painted(mark, objective.verdict));
+            let lines = wrap(&objective_text(objective), self.width() - 3 - width_of_mark);
+            for (idx, line) in lines.iter().enumerate() {
+                let mark = if idx == 0 {
+                    &mark
+                } else {
+                    &" ".repeat(width_of_mark)
+                };
+                writeln!(self.out, "  {mark} {line}")?;
             }
         }
         Ok(())
@@ -129,22 +140,44 @@ impl Page<'_> {
     fn load(&mut self, result: &RunResult) -> io::Result<()> {
         writeln!(self.out)?;
         if let Some(line) = rate_line(result) {
-            self.labelled("rate", &line)?;
+            self.labelled("rate", &[line], " ")?;
         }
-        self.labelled("delivery", &delivery_line(&result.load))?;
+        let counts = delivery_counts(result).into_iter();
+        let counts: Vec<String> = counts
+            .map(|(name, count)| format!("{name} {}", format_count(count)))
+            .collect();
+        self.labelled("delivery", &counts, "  ")?;
+        for loss in losses(&result.load) {
+            self.warning(&loss)?;
+        }
         if let Some(connection) = &result.connection {
-            self.labelled("broker", &connection_line(connection))?;
-            self.labelled("connect", &timings_line(connection))?;
+            self.labelled("broker", &connection_parts(connection), ", ")?;
+            self.labelled("connect", &timing_parts(connection), "  ")?;
+        }
+        if let Some(publisher) = other_publisher(result) {
+            self.labelled("publisher", &connection_parts(publisher), ", ")?;
         }
         Ok(())
     }
 
-    fn labelled(&mut self, label: &str, text: &str) -> io::Result<()> {
-        if text.is_empty() {
+    /// Parts behind a label. None of them is broken as long as it fits on a line.
+    fn labelled(&mut self, label: &str, parts: &[String], separator: &str) -> io::Result<()> {
+        if parts.is_empty() {
             return Ok(());
         }
-        for (idx, line) in wrap(text, self.width() - 11).iter().enumerate() {
-            writeln!(self.out, "{:<9}  {line}", if idx == 0 { label } else { "" })?;
+        let lines = fill(parts, separator, self.width() - INDENT);
+        for (idx, line) in lines.iter().enumerate() {
+            let label = if idx == 0 { label } else { "" };
+            writeln!(self.out, "{label:<9}  {line}")?;
+        }
+        Ok(())
+    }
+
+    /// A warning below the line before.
+    fn warning(&mut self, text: &str) -> io::Result<()> {
+        for (idx, line) in wrap(text, self.width() - INDENT - 2).iter().enumerate() {
+            let mark = if idx == 0 { '!' } else { ' ' };
+            writeln!(self.out, "{:INDENT$}{mark} {line}", "")?;
         }
         Ok(())
     }
@@ -178,31 +211,55 @@ impl Page<'_> {
 
     fn trust(&mut self, result: &RunResult) -> io::Result<()> {
         writeln!(self.out)?;
-        self.labelled("trust", &trust_line(&result.trust))?;
-        for connection in [&result.connection, &result.publisher_connection]
-            .into_iter()
-            .flatten()
-        {
-            if connection.verified == Some(false) {
-                self.labelled("", "! TLS certificates were NOT verified (--insecure)")?;
-                break;
-            }
-        }
-        for doubt in &result.trust.doubts {
-            self.labelled("", &format!("! {doubt}"))?;
+        self.labelled("trust", &trust_parts(&result.trust), ", ")?;
+        for warning in warnings(result) {
+            self.warning(warning)?;
         }
         Ok(())
     }
 
     fn next(&mut self, result: &RunResult) -> io::Result<()> {
         match next_command(result) {
-            Some(command) => self.labelled("next", &command),
+            Some(command) => self.labelled("next", &command, "   "),
             None => Ok(()),
         }
     }
 }
 
-fn rate_line(result: &RunResult) -> Option<String> {
+/// What speaks against the numbers and was not said in the verdict.
+pub(super) fn warnings(result: &RunResult) -> impl Iterator<Item = &str> {
+    let connections = [&result.connection, &result.publisher_connection];
+    let is_unverified = connections
+        .into_iter()
+        .flatten()
+        .any(|connection| connection.verified == Some(false));
+    let insecure = is_unverified.then_some("TLS certificates were NOT verified (--insecure)");
+    let doubts = result.trust.doubts.iter();
+    let doubts = doubts.filter(|doubt| !result.reasons.contains(doubt));
+    insecure.into_iter().chain(doubts.map(String::as_str))
+}
+
+fn objective_text(objective: &SloResult) -> String {
+    let expr = &objective.expr;
+    match (objective.observed_text(), &objective.why) {
+        (Some(observed), Some(why)) => format!("{expr} was {observed}: {why}"),
+        (Some(observed), None) => format!("{expr} was {observed}"),
+        (None, Some(why)) => format!("{expr}: {why}"),
+        (None, None) => expr.clone(),
+    }
+}
+
+/// The publishing connection, where it is not the same as the subscribing one.
+pub(super) fn other_publisher(result: &RunResult) -> Option<&ConnectionResult> {
+    let publisher = result.publisher_connection.as_ref()?;
+    let is_same = result
+        .connection
+        .as_ref()
+        .is_some_and(|connection| connection_parts(connection) == connection_parts(publisher));
+    (!is_same).then_some(publisher)
+}
+
+pub(super) fn rate_line(result: &RunResult) -> Option<String> {
     let rounded = |value: f64| format_decimal((value * 100.0).round() / 100.0);
     let rate = &result.rate;
     if let Some(sent) = rate.sent_per_s {
@@ -215,56 +272,96 @@ fn rate_line(result: &RunResult) -> Option<String> {
         .map(|received| format!("{} messages/s received", rounded(received)))
 }
 
-/// Every counter that is not zero; lost and received always where they are known.
-fn delivery_line(load: &Load) -> String {
-    let mut parts = Vec::new();
-    let mut known = |name: &str, count: Option<u64>| {
-        if let Some(count) = count {
-            parts.push(format!("{name} {}", format_count(count)));
-        }
-    };
-    known("planned", load.planned);
-    known("sent", load.sent);
-    known("expected", load.expected);
-    known(
-        "received",
-        (load.received > 0 || load.sent.is_none() || load.expected.is_some())
-            .then_some(load.received),
-    );
-    known("lost", load.lost);
-    for (name, count) in [
-        ("duplicated", load.duplicated),
-        ("reordered", load.reordered),
-        ("undecodable", load.undecodable),
-        ("unstamped", load.unstamped),
-        ("of other runs", load.foreign),
-        ("refused", load.refused),
-        ("streams with unknown tail", load.tail_unknown_streams),
-    ] {
-        known(name, (count > 0).then_some(count));
-    }
-    parts.join(", ")
+/// The counters of a run by name: those that apply to it, and those that should be zero where they are not.
+pub(super) fn delivery_counts(result: &RunResult) -> Vec<(&'static str, u64)> {
+    let load = &result.load;
+    // A publisher receives nothing, so there is nothing to count.
+    let of_received = |count: u64| (result.command != "pub").then_some(count);
+    let unusual = |count: u64| (count > 0).then_some(count);
+    let counts = [
+        ("planned", load.planned),
+        ("sent", load.sent),
+        ("expected", load.expected),
+        ("received", of_received(load.received)),
+        ("lost", load.lost),
+        ("duplicated", of_received(load.duplicated)),
+        ("reordered", of_received(load.reordered)),
+        ("undecodable", of_received(load.undecodable)),
+        ("unstamped", unusual(load.unstamped)),
+        ("of other runs", unusual(load.foreign)),
+        ("refused", unusual(load.refused)),
+        (
+            "streams with unknown tail",
+            unusual(load.tail_unknown_streams),
+        ),
+    ];
+    counts
+        .into_iter()
+        .filter_map(|(name, count)| Some((name, count?)))
+        .collect()
 }
 
-fn connection_line(connection: &ConnectionResult) -> String {
-    let mut line = match &connection.server_version {
+/// Where messages were lost, the worst first: in which streams, and for which of several subscribers.
+fn losses(load: &Load) -> Vec<String> {
+    const MAX_LINES: usize = 3;
+    let of = |expected: Option<u64>| {
+        expected.map_or_else(String::new, |expected| {
+            format!(" of {}", format_count(expected))
+        })
+    };
+    let streams = load.streams.iter().map(|stream| {
+        let run = if stream.run.is_empty() {
+            String::new()
+        } else {
+            format!(" of run {}", stream.run)
+        };
+        let place = format!("publisher {}{run}, {}", stream.publisher, stream.subject);
+        (stream.lost.unwrap_or(0), of(stream.expected), place)
+    });
+    let is_alone = load.subscribers.len() < 2;
+    let subscribers = load
+        .subscribers
+        .iter()
+        .filter(|_| !is_alone)
+        .map(|subscriber| {
+            let place = format!("subscriber {}", subscriber.idx);
+            (subscriber.lost, of(subscriber.expected), place)
+        });
+    let mut lost: Vec<_> = streams
+        .chain(subscribers)
+        .filter(|(lost, ..)| *lost > 0)
+        .collect();
+    lost.sort_by_key(|(lost, ..)| std::cmp::Reverse(*lost));
+    let n_more = lost.len().saturating_sub(MAX_LINES);
+    let shown = lost.iter().take(MAX_LINES);
+    let mut lines: Vec<String> = shown
+        .map(|(lost, of, place)| format!("lost {}{of}: {place}", format_count(*lost)))
+        .collect();
+    if n_more > 0 {
+        lines.push(format!("and losses in {n_more} more places, see -o json"));
+    }
+    lines
+}
+
+pub(super) fn connection_parts(connection: &ConnectionResult) -> Vec<String> {
+    let mut parts = vec![match &connection.server_version {
         Some(version) => format!("nats-server {version} at {}", connection.url),
         None => connection.url.clone(),
-    };
+    }];
     if connection.compressed {
-        line.push_str(", compressed");
+        parts.push("compressed".to_owned());
     }
-    if !connection.masked && connection.server_version.is_some() {
-        line.push_str(", unmasked");
+    // The frames of a WebSocket are masked unless both sides agreed not to.
+    if !connection.masked && connection.upgrade_ns.is_some() {
+        parts.push("unmasked".to_owned());
     }
     if connection.client != "raw" {
-        line.push_str(", client ");
-        line.push_str(&connection.client);
+        parts.push(format!("client {}", connection.client));
     }
-    line
+    parts
 }
 
-fn timings_line(connection: &ConnectionResult) -> String {
+fn timing_parts(connection: &ConnectionResult) -> Vec<String> {
     let steps = [
         ("dns", connection.dns_ns),
         ("tcp", connection.tcp_ns),
@@ -274,11 +371,7 @@ fn timings_line(connection: &ConnectionResult) -> String {
         ("connect", connection.connect_ns),
     ];
     let shown = |(name, nanos): (&str, Option<u64>)| Some(format!("{name} {}", nanos_text(nanos?)));
-    steps
-        .into_iter()
-        .filter_map(shown)
-        .collect::<Vec<_>>()
-        .join(", ")
+    steps.into_iter().filter_map(shown).collect()
 }
 
 pub(super) fn nanos_text(nanos: u64) -> String {
@@ -327,11 +420,10 @@ pub(super) fn latency_rows(columns: &[(&str, &LatencyStats)]) -> Vec<Vec<String>
     rows
 }
 
-fn trust_line(trust: &Trust) -> String {
-    let percent = |ratio: f64| format!("{}%", format_decimal((ratio * 10_000.0).round() / 100.0));
+pub(super) fn trust_parts(trust: &Trust) -> Vec<String> {
     let mut parts = Vec::new();
     if let Some(ratio) = trust.rate_ratio {
-        parts.push(format!("{} of the plan was sent", percent(ratio)));
+        parts.push(format!("{} of the plan was sent", format_percent(ratio)));
     }
     if let Some(lateness_ns) = trust.lateness_p99_ns {
         parts.push(format!("lateness p99 {}", format_nanos(lateness_ns)));
@@ -353,45 +445,64 @@ fn trust_line(trust: &Trust) -> String {
         )),
         _ => {}
     }
-    if let Some(ratio) = trust.cpu_steal_ratio {
-        parts.push(format!("steal {}", percent(ratio)));
+    match trust.cpu_steal_ratio {
+        Some(0.0) => parts.push("no steal".to_owned()),
+        Some(ratio) => parts.push(format!("steal {}", format_percent(ratio))),
+        None => {}
     }
-    if let Some(throttled_ns) = trust.cpu_throttled_ns {
-        parts.push(format!("throttled {}", nanos_text(throttled_ns)));
+    match trust.cpu_throttled_ns {
+        Some(0) => parts.push("not throttled".to_owned()),
+        Some(throttled_ns) => parts.push(format!("throttled for {}", nanos_text(throttled_ns))),
+        None => {}
     }
     match trust.clock_step_ns {
         Some(step_ns) => parts.push(format!("clock stepped by {}", format_nanos(step_ns))),
         None => parts.push("no clock step".to_owned()),
     }
-    parts.join(", ")
+    parts
 }
 
-/// One command that would tell more, by what this run leaves open.
-fn next_command(result: &RunResult) -> Option<String> {
-    let response = result
-        .latency
-        .as_ref()
-        .and_then(|latency| latency.response.as_ref());
-    match result.command.as_str() {
-        "latency" if result.load.received == 0 => {
-            Some("natsbench sub 'rounds.>' --stats   # does anything arrive at all?".to_owned())
-        }
-        "latency" if !result.trust.doubts.is_empty() => {
-            Some("the same again on a quieter machine, or at a lower --rate".to_owned())
-        }
-        "latency" if response.is_some_and(|stats| stats.p99_ns.is_none()) => Some(
-            "natsbench latency --duration 1m   # more samples for the higher percentiles"
-                .to_owned(),
-        ),
-        "latency" if result.slo.is_empty() => Some(
-            "natsbench latency --slo 'p99<2ms' --slo 'lost==0'   # exit code 4 if missed"
-                .to_owned(),
-        ),
-        "latency" => Some(
-            "natsbench latency --save result.json --hdr result.hlog   # keep the evidence"
-                .to_owned(),
-        ),
-        "pub" => Some("natsbench sub 'rounds.type.*'   # see them arrive".to_owned()),
-        _ => None,
+/// One command that would tell more, by what this run leaves open, and the question that it answers.
+fn next_command(result: &RunResult) -> Option<[String; 2]> {
+    let told = |command: &str, question: &str| Some([command.to_owned(), format!("# {question}")]);
+    if result.command == "pub" {
+        return told("natsbench sub 'rounds.type.*'", "see them arrive");
     }
+    if result.command != "latency" {
+        return None;
+    }
+    if result.load.received == 0 {
+        return told(
+            "natsbench sub 'rounds.>' --stats",
+            "does anything arrive at all?",
+        );
+    }
+    let at_half_rate = |question: &str| {
+        let half_rate = format_decimal(result.rate.target_per_s? / 2.0).replace(',', "");
+        told(&format!("natsbench latency --rate {half_rate}"), question)
+    };
+    if result.load.lost.is_some_and(|lost| lost > 0) {
+        return at_half_rate("is anything lost at half the rate?");
+    }
+    let is_late = |doubt: &String| doubt.starts_with("the generator");
+    if result.trust.doubts.iter().any(is_late) {
+        return at_half_rate("is the generator late at half the rate?");
+    }
+    let response = result.latency.as_ref()?.response.as_ref();
+    if response.is_some_and(|stats| stats.p99_ns.is_none()) {
+        return told(
+            "natsbench latency --duration 1m",
+            "more samples for the higher percentiles",
+        );
+    }
+    if result.slo.is_empty() {
+        return told(
+            "natsbench latency --slo 'p99<2ms' --slo 'lost==0'",
+            "exit code 4 if missed",
+        );
+    }
+    told(
+        "natsbench latency --save result.json --hdr result.hlog",
+        "keep the evidence",
+    )
 }

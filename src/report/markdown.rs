@@ -2,9 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::human::{latency_rows, nanos_text, verdict_sentence};
+use super::human::{
+    connection_parts, delivery_counts, latency_rows, nanos_text, other_publisher, rate_line,
+    trust_parts, verdict_sentence, warnings,
+};
+use super::message::harmless;
 use crate::results::{LatencyStats, RunResult, SloResult, Verdict};
-use crate::units::{format_count, format_decimal, format_nanos};
+use crate::units::format_count;
 
 pub(super) fn write(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
     writeln!(
@@ -22,7 +26,7 @@ pub(super) fn write(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
             };
             vec![
                 format!("`{}`", objective.expr),
-                escape(&observed_text(objective)),
+                escape(&observed(objective)),
                 verdict.to_owned(),
             ]
         });
@@ -46,74 +50,105 @@ pub(super) fn write(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
             rows,
         )?;
     }
-    environment(out, result)?;
-    for doubt in &result.trust.doubts {
-        writeln!(out, "- {}", escape(doubt))?;
+    streams(out, result)?;
+    facts(out, result)
+}
+
+fn load(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
+    let counts = delivery_counts(result);
+    let head: Vec<&str> = counts.iter().map(|(name, _)| *name).collect();
+    let row = counts.iter().map(|(_, count)| format_count(*count));
+    table(out, &head, [row.collect()])
+}
+
+/// A row for each publisher and subject, as many as a document bears.
+fn streams(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
+    const MAX_ROWS: usize = 40;
+    let streams = &result.load.streams;
+    if streams.is_empty() {
+        return Ok(());
+    }
+    let count = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), format_count);
+    let rows = streams.iter().take(MAX_ROWS).map(|stream| {
+        let publisher = match stream.run.as_str() {
+            "" => stream.publisher.to_string(),
+            run => format!("{} of run {run}", stream.publisher),
+        };
+        let mut row = vec![
+            publisher,
+            format!("`{}`", escape(&stream.subject.replace('`', "'"))),
+        ];
+        let received = (result.command != "pub").then_some(stream.received);
+        row.extend([stream.sent, stream.expected, received, stream.lost].map(count));
+        row
+    });
+    let head = [
+        "publisher",
+        "subject",
+        "sent",
+        "expected",
+        "received",
+        "lost",
+    ];
+    table(out, &head, rows)?;
+    if streams.len() > MAX_ROWS {
+        writeln!(
+            out,
+            "{} more streams are not shown.\n",
+            streams.len() - MAX_ROWS
+        )?;
     }
     Ok(())
 }
 
-fn load(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
-    let load = &result.load;
-    let counts = [
-        ("planned", load.planned),
-        ("sent", load.sent),
-        ("expected", load.expected),
-        ("received", Some(load.received)),
-        ("lost", load.lost),
-        ("duplicated", Some(load.duplicated)),
-        ("reordered", Some(load.reordered)),
-        ("undecodable", Some(load.undecodable)),
+/// What the numbers rest on, a line each.
+fn facts(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
+    let environment = &result.environment;
+    let mut facts: Vec<(&str, String)> = Vec::new();
+    facts.extend(rate_line(result).map(|rate| ("rate", rate)));
+    let connections = [
+        ("broker", result.connection.as_ref()),
+        ("publisher", other_publisher(result)),
     ];
-    let present: Vec<(&str, u64)> = counts
-        .into_iter()
-        .filter_map(|(name, count)| Some((name, count?)))
-        .collect();
-    let head: Vec<&str> = present.iter().map(|(name, _)| *name).collect();
-    table(
-        out,
-        &head,
-        [present
-            .iter()
-            .map(|(_, count)| format_count(*count))
-            .collect()],
-    )
-}
-
-fn environment(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
-    let mut facts = Vec::new();
-    if let Some(connection) = &result.connection {
-        let version = connection.server_version.as_deref().unwrap_or("unknown");
-        facts.push(format!("nats-server {version} at {}", connection.url));
+    for (name, connection) in connections {
+        facts.extend(connection.map(|connection| (name, connection_parts(connection).join(", "))));
     }
-    facts.push(format!(
-        "natsbench {}",
-        result.environment.natsbench_version
+    facts.push(("trust", trust_parts(&result.trust).join(", ")));
+    let machine = [
+        environment.cpu_model.clone(),
+        environment
+            .n_cpus
+            .map(|n_cpus| format!("{n_cpus} processors")),
+        environment
+            .kernel
+            .as_ref()
+            .map(|kernel| format!("{} {kernel}", environment.os)),
+    ];
+    let machine: Vec<String> = machine.into_iter().flatten().collect();
+    facts.push(("machine", machine.join(", ")));
+    let version = &environment.natsbench_version;
+    let duration = nanos_text(result.duration_ns);
+    facts.push((
+        "run",
+        format!("natsbench {version}, {}, {duration}", result.started_at),
     ));
-    facts.extend(result.environment.cpu_model.clone());
-    if let Some(n_cpus) = result.environment.n_cpus {
-        facts.push(format!("{n_cpus} processors"));
+    facts.extend(warnings(result).map(|warning| ("warning", warning.to_owned())));
+    for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
+        let name = if *name == "warning" {
+            "**warning**"
+        } else {
+            name
+        };
+        writeln!(out, "- {name}: {}", escape(fact))?;
     }
-    facts.push(format!(
-        "{}, {}",
-        result.started_at,
-        nanos_text(result.duration_ns)
-    ));
-    writeln!(out, "{}\n", escape(&facts.join("; ")))
+    Ok(())
 }
 
 /// What was observed for an objective, and why it may not tell.
-pub(super) fn observed_text(objective: &SloResult) -> String {
-    let value = match (objective.observed_ns, objective.observed) {
-        (Some(nanos), _) => format!("was {}", format_nanos(nanos)),
-        (None, Some(value)) => format!("was {}", format_decimal(value)),
-        (None, None) => String::new(),
-    };
-    match &objective.why {
-        Some(why) if value.is_empty() => why.clone(),
-        Some(why) => format!("{value}: {why}"),
-        None => value,
-    }
+fn observed(objective: &SloResult) -> String {
+    let observed = objective.observed_text().into_iter();
+    let told: Vec<String> = observed.chain(objective.why.clone()).collect();
+    told.join(": ")
 }
 
 fn table(
@@ -131,8 +166,9 @@ fn table(
 
 /// Text that came from elsewhere must not end a table cell or start markup.
 fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\")
+    harmless(text)
+        .replace('\\', "\\\\")
         .replace('|', "\\|")
         .replace('<', "&lt;")
-        .replace('\n', " ")
+        .replace('*', "\\*")
 }

@@ -158,7 +158,8 @@ fn excerpt(payload: &[u8]) -> String {
     format!("{shown}{dots} ({} bytes)", payload.len())
 }
 
-fn harmless(text: &str) -> String {
+/// Makes control characters harmless to a terminal.
+pub(super) fn harmless(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control() {

@@ -53,3 +53,6 @@ pub fn write_result(
         Format::Markdown => markdown::write(out, result),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use super::message::harmless;
+
 /// Writes rows with two blanks between columns; the first column is text, the others are numbers.
 pub(super) fn write_columns(
     out: &mut dyn Write,
@@ -35,20 +37,69 @@ pub(super) fn write_columns(
 }
 
 /// Breaks a text at blanks so that no line is longer than `width`; a longer word keeps its line.
+///
+/// A number never leaves its unit. Control characters, which may come from a broker or a publisher, are replaced.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
+    let text = &harmless(text);
+    if text.chars().count() <= width {
+        return vec![text.to_owned()];
+    }
+    let mut words: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        let last = lines.last_mut().expect("there is always a last line");
-        if last.is_empty() {
-            last.push_str(word);
-        } else if last.chars().count() + 1 + word.chars().count() <= width {
-            last.push(' ');
-            last.push_str(word);
-        } else {
-            lines.push(word.to_owned());
+        match words.last_mut() {
+            Some(last) if is_unit(word) && ends_in_number(last) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
         }
     }
-    lines
+    fill(&words, " ", width)
+}
+
+/// Puts parts on as few lines as they need, with `separator` between those on one line. A part is broken only if it
+/// is longer than a line.
+pub(super) fn fill(parts: &[String], separator: &str, width: usize) -> Vec<String> {
+    let parts: Vec<String> = parts.iter().map(|part| harmless(part)).collect();
+    let mut lines = vec![String::new()];
+    let chars = |text: &str| text.chars().count();
+    for (idx, part) in parts.iter().enumerate() {
+        // What ends a line but the last one: the comma of `, `, nothing of a blank.
+        let is_last = idx + 1 == parts.len();
+        let tail = if is_last { "" } else { separator.trim_end() };
+        let last = lines.last_mut().expect("there is always a last line");
+        let gap = &separator[separator.trim_end().len()..];
+        if last.is_empty() {
+            last.push_str(part);
+        } else if chars(last) + chars(gap) + chars(part) + chars(tail) <= width {
+            last.push_str(gap);
+            last.push_str(part);
+        } else {
+            lines.push(part.clone());
+        }
+        let last = lines.last_mut().expect("there is always a last line");
+        last.push_str(tail);
+    }
+    let is_broken = |line: String| {
+        if chars(&line) <= width || !line.contains(' ') || separator == " " {
+            vec![line]
+        } else {
+            wrap(&line, width)
+        }
+    };
+    lines.into_iter().flat_map(is_broken).collect()
+}
+
+fn is_unit(word: &str) -> bool {
+    let word = word.trim_end_matches([',', ';', ':', '.', ')']);
+    matches!(
+        word,
+        "ns" | "us" | "ms" | "s" | "B" | "KiB" | "MiB" | "GiB" | "TiB"
+    )
+}
+
+fn ends_in_number(word: &str) -> bool {
+    word.ends_with(|c: char| c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -70,5 +121,55 @@ mod tests {
     fn long_text_is_broken_at_blanks() {
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
         assert_eq!(wrap("", 8), [""]);
+        assert_eq!(wrap("incomprehensible no", 8), ["incomprehensible", "no"]);
+    }
+
+    #[test]
+    fn what_fits_is_left_as_it_is() {
+        assert_eq!(wrap("ls   # look", 11), ["ls   # look"]);
+    }
+
+    #[test]
+    fn a_number_never_leaves_its_unit() {
+        for width in 1..30 {
+            let lines = wrap("it was late by 12.4 ms, the limit is 1.00 ms", width);
+            assert!(
+                lines.iter().any(|line| line.contains("12.4 ms,")),
+                "{lines:?}"
+            );
+            assert!(
+                lines.iter().any(|line| line.contains("1.00 ms")),
+                "{lines:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn control_characters_reach_no_terminal() {
+        let escape = "\u{1b}[2J\u{7}";
+        assert_eq!(wrap(escape, 80), ["\u{fffd}[2J\u{fffd}"]);
+        assert_eq!(
+            fill(&[escape.to_owned()], ", ", 80),
+            ["\u{fffd}[2J\u{fffd}"]
+        );
+    }
+
+    #[test]
+    fn parts_stay_whole() {
+        let parts = ["dns 412 us", "tcp 58 us", "info 3 ms"].map(str::to_owned);
+        assert_eq!(
+            fill(&parts, "  ", 21),
+            ["dns 412 us  tcp 58 us", "info 3 ms"]
+        );
+        assert_eq!(
+            fill(&parts, ", ", 21),
+            ["dns 412 us,", "tcp 58 us, info 3 ms"]
+        );
+        assert_eq!(
+            fill(&parts, ", ", 22),
+            ["dns 412 us, tcp 58 us,", "info 3 ms"]
+        );
+        assert_eq!(fill(&parts[..1], ", ", 5), ["dns", "412 us"]);
+        assert_eq!(fill(&[], ", ", 5), [""]);
     }
 }

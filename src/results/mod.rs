@@ -7,6 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+pub(crate) mod fixtures;
+
+use crate::measure::slo::{Metric, Objective};
+use crate::units::{format_decimal, format_nanos, format_percent};
+
 pub use crate::measure::slo::Verdict;
 
 /// Name and version of the schema.
@@ -83,6 +89,25 @@ pub struct SloResult {
     /// Why it is inconclusive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+impl SloResult {
+    /// What was observed, as people read it: `842 us`, `18`, `99.5%`; `None` if there was nothing.
+    pub fn observed_text(&self) -> Option<String> {
+        if let Some(nanos) = self.observed_ns {
+            return Some(format_nanos(nanos));
+        }
+        let value = self.observed?;
+        // A count and a ratio are both numbers here; what the objective is about tells them apart.
+        let metric = self
+            .expr
+            .parse()
+            .map(|objective: Objective| objective.metric());
+        Some(match metric {
+            Ok(Metric::LostRatio | Metric::RateRatio) => format_percent(value),
+            _ => format_decimal(value),
+        })
+    }
 }
 
 /// Messages; a round sent under two subjects is two.

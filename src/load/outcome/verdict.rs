@@ -2,7 +2,7 @@
 
 use crate::measure::slo;
 use crate::results::{Ended, Load, SloResult, Verdict};
-use crate::units::{format_count, format_decimal, format_nanos};
+use crate::units::format_count;
 
 use super::doubts::Doubts;
 
@@ -70,11 +70,10 @@ pub(super) fn overall(
 /// Why an objective is not met, for the sentence of the verdict.
 fn reason_of(result: &SloResult) -> String {
     let expr = &result.expr;
-    match (&result.why, result.observed_ns, result.observed) {
-        (Some(why), ..) => format!("{expr}: {why}"),
-        (None, Some(nanos), _) => format!("{expr} was missed: {}", format_nanos(nanos)),
-        (None, None, Some(value)) => format!("{expr} was missed: {}", format_decimal(value)),
-        (None, None, None) => format!("{expr} was missed"),
+    match (&result.why, result.observed_text()) {
+        (Some(why), _) => format!("{expr}: {why}"),
+        (None, Some(observed)) => format!("{expr} was missed, it was {observed}"),
+        (None, None) => format!("{expr} was missed"),
     }
 }
 
@@ -192,7 +191,7 @@ mod tests {
         // A clear fail stays one, whatever else is open.
         let (verdict, reasons) = completed(&[open, missed, met], &run, &late());
         assert_eq!(verdict, Verdict::Fail);
-        assert!(reasons.contains(&"p99<2ms was missed: 3.00 ms".to_owned()));
+        assert!(reasons.contains(&"p99<2ms was missed, it was 3.00 ms".to_owned()));
     }
 
     #[test]
