@@ -103,9 +103,11 @@ pub(super) fn connection_of(
     let Some(facts) = facts else {
         return Some(base);
     };
+    // What a server does not say about itself is absent, not empty.
+    let told = |text: &String| (!text.is_empty()).then(|| text.clone());
     Some(ConnectionResult {
-        server_version: Some(facts.info.version.clone()),
-        server_name: Some(facts.info.server_name.clone()),
+        server_version: told(&facts.info.version),
+        server_name: told(&facts.info.server_name),
         dns_ns: Some(facts.timings.dns_ns),
         tcp_ns: Some(facts.timings.tcp_ns),
         tls_ns: facts.timings.tls_ns,
