@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(test)]
-pub(crate) mod fixtures;
-
 use crate::measure::slo::{Metric, Objective};
 use crate::units::{format_decimal, format_nanos, format_percent};
 
 pub use crate::measure::slo::Verdict;
 
-/// Name and version of the schema.
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
+mod tests;
+
+/// Name and version of the schema; the file `schemas/natsbench.result-1.schema.json` describes it.
 pub const SCHEMA: &str = "natsbench.result/1";
 
 /// How a run ended.
