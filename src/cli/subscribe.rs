@@ -16,7 +16,7 @@ use crate::load::outcome;
 use crate::load::plan::SubscribePlan;
 use crate::load::subscribe::{self, Lines};
 use crate::report::message::LineFormat;
-use crate::report::{Format, write_result};
+use crate::report::write_short;
 use crate::subject::{Pattern, TrapKind};
 use crate::units::parse_duration;
 
@@ -196,7 +196,7 @@ fn summary_to_stderr(
     }
     let style = stderr_style(color);
     let mut text = Vec::new();
-    write_result(&mut text, result, Format::Human, style)
+    write_short(&mut text, result, style)
         .map_err(|error| CliError::internal("cannot render the result").because(&error))?;
     // There is nowhere left to say that standard error is closed.
     let _ = io::stderr().lock().write_all(&text);

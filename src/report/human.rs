@@ -20,6 +20,17 @@ pub(super) fn write(out: &mut dyn Write, result: &RunResult, style: Style) -> io
     page.next(result)
 }
 
+/// What stands beside message lines: the verdict, the counts, and what speaks against them.
+pub(super) fn write_short(out: &mut dyn Write, result: &RunResult, style: Style) -> io::Result<()> {
+    let mut page = Page { out, style };
+    page.verdict(result)?;
+    page.counts(result)?;
+    for warning in warnings(result) {
+        page.warning(warning)?;
+    }
+    Ok(())
+}
+
 /// The verdict in one sentence.
 pub(super) fn verdict_sentence(result: &RunResult) -> String {
     let word = match result.verdict {
@@ -139,6 +150,18 @@ impl Page<'_> {
 
     fn load(&mut self, result: &RunResult) -> io::Result<()> {
         writeln!(self.out)?;
+        self.counts(result)?;
+        if let Some(connection) = &result.connection {
+            self.labelled("broker", &connection_parts(connection), ", ")?;
+            self.labelled("connect", &timing_parts(connection), "  ")?;
+        }
+        if let Some(publisher) = other_publisher(result) {
+            self.labelled("publisher", &connection_parts(publisher), ", ")?;
+        }
+        Ok(())
+    }
+
+    fn counts(&mut self, result: &RunResult) -> io::Result<()> {
         if let Some(line) = rate_line(result) {
             self.labelled("rate", &[line], " ")?;
         }
@@ -149,13 +172,6 @@ impl Page<'_> {
         self.labelled("delivery", &counts, "  ")?;
         for loss in losses(&result.load) {
             self.warning(&loss)?;
-        }
-        if let Some(connection) = &result.connection {
-            self.labelled("broker", &connection_parts(connection), ", ")?;
-            self.labelled("connect", &timing_parts(connection), "  ")?;
-        }
-        if let Some(publisher) = other_publisher(result) {
-            self.labelled("publisher", &connection_parts(publisher), ", ")?;
         }
         Ok(())
     }

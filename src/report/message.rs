@@ -123,10 +123,10 @@ fn write_pretty(out: &mut Vec<u8>, line: &MessageLine<'_>) {
             )
         },
     );
-    // Writing to a vector cannot fail.
+    // Wide enough for the usual rounds, and with the latency just short of 80 columns. Writing to a vector cannot fail.
     let _ = write!(
         out,
-        "{}  {subject:<26} {what:<34}",
+        "{}  {subject:<23} {what:<31}",
         time_of_day(line.received_ns)
     );
     if let Some(response_ns) = line.response_ns {

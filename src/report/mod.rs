@@ -34,6 +34,14 @@ pub struct Style {
     pub unicode: bool,
 }
 
+/// Writes the few lines of a result that fit beside other output.
+///
+/// # Errors
+/// When the writer fails.
+pub fn write_short(out: &mut dyn Write, result: &RunResult, style: Style) -> io::Result<()> {
+    human::write_short(out, result, style)
+}
+
 /// Writes a result.
 ///
 /// # Errors

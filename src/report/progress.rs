@@ -12,6 +12,10 @@ use crate::units::{NANOS_PER_SEC, format_count, format_decimal, format_nanos};
 const PLAIN_PERIOD_NS: u64 = 5 * NANOS_PER_SEC;
 /// Steps of the bar.
 const BAR_STEPS: u64 = 1000;
+/// With a bar, and without one where nobody knows how long it will be. Both are shorter than 80 columns: the
+/// terminal writes `^C` behind them, and a line that wraps could not be removed again.
+const WITH_BAR: &str = "{bar:10} {msg:66!}";
+const WITHOUT_BAR: &str = "{spinner} {msg:75!}";
 
 /// What a run looks like at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +103,11 @@ impl Progress {
                 Some(BAR_STEPS),
                 ProgressDrawTarget::stderr_with_hz(10),
             );
-            let style = ProgressStyle::with_template("{bar:20} {wide_msg}");
+            let style = ProgressStyle::with_template(if snapshot.fraction.is_some() {
+                WITH_BAR
+            } else {
+                WITHOUT_BAR
+            });
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
@@ -122,15 +130,12 @@ impl Drop for Progress {
     }
 }
 
-/// A snapshot on one line.
+/// A snapshot on one line; what matters most comes first, because the end may not fit.
 fn line(snapshot: &Snapshot) -> String {
     let secs = snapshot.elapsed_ns / NANOS_PER_SEC;
     let mut parts = vec![format!("{} {secs} s", snapshot.phase)];
-    if snapshot.sent > 0 {
-        parts.push(format!("sent {}", format_count(snapshot.sent)));
-    }
-    if snapshot.received > 0 || snapshot.sent == 0 {
-        parts.push(format!("received {}", format_count(snapshot.received)));
+    if let Some(lost) = snapshot.lost.filter(|lost| *lost > 0) {
+        parts.push(format!("lost {}", format_count(lost)));
     }
     parts.push(format!(
         "{}/s",
@@ -142,8 +147,11 @@ fn line(snapshot: &Snapshot) -> String {
     if let Some(p99_ns) = snapshot.p99_ns {
         parts.push(format!("p99 {}", format_nanos(p99_ns)));
     }
-    if let Some(lost) = snapshot.lost.filter(|lost| *lost > 0) {
-        parts.push(format!("lost {}", format_count(lost)));
+    if snapshot.sent > 0 {
+        parts.push(format!("sent {}", format_count(snapshot.sent)));
+    }
+    if snapshot.received > 0 || snapshot.sent == 0 {
+        parts.push(format!("received {}", format_count(snapshot.received)));
     }
     parts.join("  ")
 }
@@ -166,7 +174,7 @@ mod tests {
             p99_ns: Some(1_840_000),
             fraction: Some(0.79),
         };
-        let expected = "measuring 7 s  sent 1,580  received 1,579  200/s  p50 182 us  p99 1.84 ms";
+        let expected = "measuring 7 s  200/s  p50 182 us  p99 1.84 ms  sent 1,580  received 1,579";
         assert_eq!(line(&snapshot), expected);
     }
 }
