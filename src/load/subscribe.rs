@@ -501,11 +501,16 @@ impl Sink for Observer {
     }
 
     fn on_message(&mut self, message: &Msg<'_>, recorder: &mut Recorder) {
+        // What comes after the last message that `--count` allows is left aside, and so is what the publisher says
+        // of it: otherwise the rest would look lost.
+        if self.is_done {
+            return;
+        }
         if message.sid > self.shared.patterns.len() as u64 {
             self.end_of_run(message.payload);
             return;
         }
-        if self.is_done || !self.take_one() {
+        if !self.take_one() {
             return;
         }
         self.n_received += 1;
