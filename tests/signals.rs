@@ -208,3 +208,24 @@ fn results_and_help_into_a_closed_pipe_are_a_normal_end() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
     }
 }
+
+#[test]
+fn what_was_under_way_to_an_interrupted_subscriber_is_counted() {
+    let broker = Broker::monitored();
+    let url = broker.ws_url();
+    let sub = Natsbench::new(["sub", "rounds.game.*", "-o", "json", "-s", &url]).spawn();
+    broker.await_subscriptions(2);
+    // It sleeps while everything is sent, and wakes up to find the interrupt and all the messages.
+    sub.signal(Signal::STOP);
+    Natsbench::new([
+        "pub", "--count", "8000", "--rate", "max", "--route", "game", "-s", &url,
+    ])
+    .run()
+    .exits(exit::PASSED);
+    sub.signal(Signal::INT);
+    sub.signal(Signal::CONT);
+    let load = sub.wait().exits(exit::INTERRUPTED).json()["load"].clone();
+    assert_eq!(load["received"], 8000, "{load}");
+    assert_eq!(load["expected"], 8000, "{load}");
+    assert_eq!(load["lost"], 0, "{load}");
+}

@@ -30,6 +30,9 @@ const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
 /// does not read after 10 s (nats-server's `write_deadline`).
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long draining may take: a broker that is there answers within a round trip.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
 /// Where a connection's messages go.
 pub trait Sink: 'static {
     /// A socket read has brought bytes at this moment.
@@ -53,6 +56,8 @@ pub enum Control {
     Run,
     /// So much was sent.
     Announce(Arc<Vec<StreamSent>>),
+    /// Take what the broker had already sent, then close the connections and report.
+    Drain,
     /// Close the connections and report.
     Stop,
 }
@@ -248,6 +253,7 @@ where
             session,
             sink: make_sink(idx),
             recorder: Rc::clone(&recorder),
+            n_subscriptions: plan.subscriptions.len() as u64,
         };
         tasks.spawn_local(connection.receive(
             idx,
@@ -400,6 +406,7 @@ struct Connection<S> {
     session: Session,
     sink: S,
     recorder: Rc<RefCell<Recorder>>,
+    n_subscriptions: u64,
 }
 
 impl<S: Sink> Connection<S> {
@@ -433,6 +440,12 @@ impl<S: Sink> Connection<S> {
                         break None;
                     }
                 }
+                Control::Drain => {
+                    // The run is over: what cannot be had any more is not missed.
+                    let drain = self.drain(&mut server_errors);
+                    let _ = tokio::time::timeout(DRAIN_LIMIT, drain).await;
+                    break None;
+                }
                 Control::Stop => break None,
             }
         };
@@ -465,7 +478,7 @@ impl<S: Sink> Connection<S> {
                     return Ok(if told.is_ok() { Told::Control } else { Told::SinkIsDone });
                 }
             }
-            let n_pings = self.hand_over(server_errors)?;
+            let HandedOver { n_pings, .. } = self.hand_over(server_errors)?;
             if n_pings > 0 && !self.answer(n_pings, &mut stopping).await? {
                 return Ok(Told::Control);
             }
@@ -485,7 +498,8 @@ impl<S: Sink> Connection<S> {
         for _ in 0..n_pings {
             encode::pong(self.session.out());
         }
-        let stopped = stopping.wait_for(|control| matches!(control, Control::Stop));
+        let stopped =
+            stopping.wait_for(|control| matches!(control, Control::Drain | Control::Stop));
         // Writing is not cancel-safe, but what stops it also ends the connection.
         tokio::select! {
             biased;
@@ -500,24 +514,53 @@ impl<S: Sink> Connection<S> {
         }
     }
 
-    /// Hands every whole operation to the sink; returns how many pings want an answer.
-    fn hand_over(&mut self, server_errors: &mut Vec<String>) -> Result<usize, SessionError> {
+    /// Ends the subscriptions and takes everything up to the answer to a ping: all that the broker had sent before.
+    async fn drain(&mut self, server_errors: &mut Vec<String>) -> Result<(), SessionError> {
+        for sid in 1..=self.n_subscriptions {
+            encode::unsub(self.session.out(), sid, None);
+        }
+        encode::ping(self.session.out());
+        self.session.flush().await?;
+        loop {
+            self.session.read().await?;
+            let handed_over = self.hand_over(server_errors)?;
+            if !self.sink.end_read() || handed_over.is_ping_answered {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands every whole operation to the sink.
+    fn hand_over(&mut self, server_errors: &mut Vec<String>) -> Result<HandedOver, SessionError> {
         const MAX_KEPT_ERRORS: usize = 10;
         let mut n_pings = 0;
+        let mut is_ping_answered = false;
         let mut recorder = self.recorder.borrow_mut();
         self.sink.begin_read(self.session.received_at());
         while let Some(op) = self.session.next_op()? {
             match op {
                 ServerOp::Msg(message) => self.sink.on_message(&message, &mut recorder),
                 ServerOp::Ping => n_pings += 1,
+                ServerOp::Pong => is_ping_answered = true,
                 ServerOp::Err(text) if server_errors.len() < MAX_KEPT_ERRORS => {
                     server_errors.push(text.to_owned());
                 }
                 _ => {}
             }
         }
-        Ok(n_pings)
+        Ok(HandedOver {
+            n_pings,
+            is_ping_answered,
+        })
     }
+}
+
+/// What there was between the messages of a read.
+struct HandedOver {
+    /// Pings that want an answer.
+    n_pings: usize,
+    /// Whether a ping of ours was answered.
+    is_ping_answered: bool,
 }
 
 enum Told {

@@ -119,8 +119,13 @@ pub async fn run(
         () = done.cancelled() => false,
         () = look(&live, started, plan, &mut snapshots, &mut recorder, &mut watch) => false,
     };
+    let end = if done.is_cancelled() {
+        Control::Stop
+    } else {
+        Control::Drain
+    };
     // A receiver that is gone has ended and is counted.
-    let _ = control.send(Control::Stop);
+    let _ = control.send(end);
     while let Some(interval) = snapshots.recv().await {
         (watch.on_interval)(&interval);
         recorder.merge(&interval);
