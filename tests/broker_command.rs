@@ -223,6 +223,8 @@ fn a_binary_that_was_named_is_used() {
 fn a_local_broker_serves_one_run_and_is_gone() {
     let run = Natsbench::new([
         "latency",
+        "--slo",
+        "lost==0",
         "--local-broker",
         "--warmup",
         "0s",
@@ -255,6 +257,8 @@ fn a_local_broker_serves_one_run_and_is_gone() {
 fn runs_with_a_local_broker_measure() {
     let finished = Natsbench::new([
         "latency",
+        "--slo",
+        "lost==0",
         "--local-broker",
         "--warmup",
         "0s",
@@ -290,7 +294,7 @@ fn a_local_broker_ignores_what_the_environment_says_about_another() {
 #[test]
 fn a_local_broker_without_a_binary_says_how_to_get_one() {
     for args in [
-        &["latency", "--local-broker"][..],
+        &["latency", "--slo", "lost==0", "--local-broker"][..],
         &["pub", "--local-broker", "--count", "1"],
     ] {
         let finished = Natsbench::new(args)

@@ -7,7 +7,9 @@ use crate::harness::{Broker, Natsbench};
 
 fn latency(broker: &Broker, args: &[&str]) -> Value {
     let url = broker.ws_url();
-    let head = ["latency", "-s", &url, "-o", "json", "-q", "--warmup", "0s"];
+    let head = [
+        "latency", "--slo", "lost==0", "-s", &url, "-o", "json", "-q", "--warmup", "0s",
+    ];
     let finished = Natsbench::new([&head, args].concat()).run();
     finished.exits(exit::PASSED).json()
 }
@@ -103,6 +105,8 @@ fn the_warm_up_counts_for_nothing() {
     let url = broker.ws_url();
     let result = Natsbench::new([
         "latency",
+        "--slo",
+        "lost==0",
         "-s",
         &url,
         "-o",

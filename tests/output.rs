@@ -14,6 +14,8 @@ fn latency(broker: &Broker, args: &[&str]) -> Natsbench {
     let url = broker.ws_url();
     let head = [
         "latency",
+        "--slo",
+        "lost==0",
         "--server",
         &url,
         "--rate",
@@ -223,6 +225,8 @@ fn progress_is_a_plain_line_every_few_seconds() {
     let url = broker.ws_url();
     let finished = Natsbench::new([
         "latency",
+        "--slo",
+        "lost==0",
         "-s",
         &url,
         "--warmup",
@@ -246,6 +250,8 @@ fn quiet_leaves_only_the_result() {
     let url = broker.ws_url();
     let finished = Natsbench::new([
         "latency",
+        "--slo",
+        "lost==0",
         "-q",
         "-s",
         &url,
@@ -370,6 +376,8 @@ fn the_interval_log_holds_every_sample_in_intervals_that_join() {
     let url = broker.ws_url();
     let finished: Finished = Natsbench::new([
         "latency",
+        "--slo",
+        "lost==0",
         "-s",
         &url,
         "--warmup",
@@ -416,6 +424,8 @@ fn an_interrupted_run_leaves_a_readable_interval_log() {
     let url = broker.ws_url();
     let run = Natsbench::new([
         "latency",
+        "--slo",
+        "lost==0",
         "-s",
         &url,
         "--warmup",

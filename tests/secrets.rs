@@ -84,6 +84,8 @@ fn a_working_run_shows_no_secret_in_any_format() {
         for format in ["human", "json", "markdown"] {
             let args = [
                 "latency",
+                "--slo",
+                "lost==0",
                 "--warmup",
                 "0s",
                 "--duration",
