@@ -3,6 +3,8 @@
 //! Each message is compressed on its own, so both sides are stateless between messages. The inflated size is
 //! bounded, because a few kilobytes can inflate to gigabytes.
 
+use std::cell::RefCell;
+
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// The offer that we make in `Sec-WebSocket-Extensions`.
@@ -17,6 +19,14 @@ pub const MIN_COMPRESSED_BYTES: usize = 64;
 
 /// An output buffer that has grown beyond this is given back when small messages follow.
 const MAX_KEPT_BYTES: usize = 256 << 10;
+
+thread_local! {
+    // Reset before each message, so that one of each serves all connections of a thread. A thousand subscribers with
+    // 45 KiB and 310 KiB of their own would not fit where they should.
+    static INFLATE: RefCell<Decompress> = RefCell::new(Decompress::new(false));
+    // Speed over size, like the server: the tool measures latency.
+    static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
+}
 
 /// What went wrong with a compressed message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +45,6 @@ pub enum DeflateError {
 /// Inflates messages.
 #[derive(Debug)]
 pub struct Inflater {
-    state: Decompress,
     out: Vec<u8>,
     limit_bytes: usize,
 }
@@ -44,7 +53,6 @@ impl Inflater {
     /// An inflater that refuses to make more than `limit_bytes` of a message.
     pub fn new(limit_bytes: usize) -> Self {
         Self {
-            state: Decompress::new(false),
             out: Vec::new(),
             limit_bytes,
         }
@@ -55,17 +63,19 @@ impl Inflater {
     /// # Errors
     /// A corrupt message, or one over the limit.
     pub fn inflate(&mut self, message: &[u8]) -> Result<&[u8], DeflateError> {
-        self.state.reset(false);
         self.out.clear();
         if self.out.capacity() > MAX_KEPT_BYTES && message.len() <= MAX_KEPT_BYTES / 8 {
             self.out.shrink_to(MAX_KEPT_BYTES);
         }
-        self.push(message)?;
-        self.push(&SYNC_TAIL)?;
+        INFLATE.with_borrow_mut(|state| {
+            state.reset(false);
+            self.push(state, message)?;
+            self.push(state, &SYNC_TAIL)
+        })?;
         Ok(&self.out)
     }
 
-    fn push(&mut self, mut input: &[u8]) -> Result<(), DeflateError> {
+    fn push(&mut self, state: &mut Decompress, mut input: &[u8]) -> Result<(), DeflateError> {
         loop {
             if self.out.len() >= self.limit_bytes {
                 return Err(DeflateError::TooLong {
@@ -76,14 +86,13 @@ impl Inflater {
                 .clamp(1 << 10, 1 << 16)
                 .min(self.limit_bytes - self.out.len());
             self.out.reserve(room);
-            let consumed_before = self.state.total_in();
+            let consumed_before = state.total_in();
             let produced_before = self.out.len();
-            let status = self
-                .state
+            let status = state
                 .decompress_vec(input, &mut self.out, FlushDecompress::Sync)
                 .map_err(|_| DeflateError::Corrupt)?;
             let consumed =
-                usize::try_from(self.state.total_in() - consumed_before).unwrap_or(input.len());
+                usize::try_from(state.total_in() - consumed_before).unwrap_or(input.len());
             input = &input[consumed.min(input.len())..];
             let is_stuck = consumed == 0 && self.out.len() == produced_before;
             if status == Status::StreamEnd
@@ -102,37 +111,30 @@ impl Inflater {
     }
 }
 
-/// Deflates messages.
-#[derive(Debug)]
+/// Deflates messages; what it needs for that belongs to the thread.
+#[derive(Debug, Default)]
 pub struct Deflater {
-    state: Compress,
-}
-
-impl Default for Deflater {
-    fn default() -> Self {
-        // Speed over size, like the server: the tool measures latency.
-        Self {
-            state: Compress::new(Compression::fast(), false),
-        }
-    }
+    _private: (),
 }
 
 impl Deflater {
     /// Appends the compressed form of one message to `out`.
     pub fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) {
-        self.state.reset();
-        let mut input = message;
-        loop {
-            out.reserve(input.len() / 2 + 64);
-            let consumed_before = self.state.total_in();
-            // Deflating into a vector with room cannot fail (`BufError` only says that there was no room).
-            let _ = self.state.compress_vec(input, out, FlushCompress::Sync);
-            let consumed = usize::try_from(self.state.total_in() - consumed_before).unwrap_or(0);
-            input = &input[consumed.min(input.len())..];
-            if input.is_empty() && out.len() < out.capacity() {
-                break;
+        DEFLATE.with_borrow_mut(|state| {
+            state.reset();
+            let mut input = message;
+            loop {
+                out.reserve(input.len() / 2 + 64);
+                let consumed_before = state.total_in();
+                // Deflating into a vector with room cannot fail (`BufError` only says that there was no room).
+                let _ = state.compress_vec(input, out, FlushCompress::Sync);
+                let consumed = usize::try_from(state.total_in() - consumed_before).unwrap_or(0);
+                input = &input[consumed.min(input.len())..];
+                if input.is_empty() && out.len() < out.capacity() {
+                    break;
+                }
             }
-        }
+        });
         if out.ends_with(&SYNC_TAIL) {
             out.truncate(out.len() - SYNC_TAIL.len());
         }
@@ -168,6 +170,16 @@ mod tests {
                 .unwrap(),
             b"Hello"
         );
+    }
+
+    #[test]
+    fn a_corrupt_message_of_one_connection_does_not_disturb_another() {
+        let (mut one, mut other) = (Inflater::new(100), Inflater::new(100));
+        let mut wire = Vec::new();
+        Deflater::default().deflate(b"Hello, hello, hello", &mut wire);
+        assert!(one.inflate(&[0xFF; 20]).is_err());
+        assert_eq!(other.inflate(&wire).unwrap(), b"Hello, hello, hello");
+        assert_eq!(one.inflate(&wire).unwrap(), b"Hello, hello, hello");
     }
 
     proptest! {
