@@ -19,6 +19,7 @@ mod hostile_brokers;
 mod latency_command;
 mod layers;
 mod loss;
+mod memory;
 mod omission;
 mod output;
 mod pub_command;
