@@ -1,19 +1,28 @@
 //! The flags of every command that connects, and what becomes of them: flag, environment, context, default.
+//!
+//! That order holds for every field, and for who we are as a whole: a token that was typed comes before a user of the
+//! environment, although a user would come before a token where both come from the same place. An empty variable
+//! counts as none.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, FromArgMatches};
 
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
+use crate::cli::secrets;
 use crate::load::plan::Endpoint;
-use crate::net::dial::DialOptions;
-use crate::net::target::Target;
-use crate::net::tls::TlsOptions;
+use crate::net::dial::{DialOptions, USER_AGENT};
+use crate::net::target::{Scheme, Target};
+use crate::net::tls::{SystemRoots, TlsOptions};
+use crate::net::ws::upgrade::OWN_HEADERS;
 use crate::protocol::{Credentials, Secret};
 use crate::units::parse_duration;
 
+/// Time limit of each step of connecting.
+const DEFAULT_TIMEOUT: &str = "5s";
 /// Read buffer of a connection when there are few of them.
 const READ_BUFFER_BYTES: usize = 64 << 10;
 /// The same when there are many: a thousand connections have to fit.
@@ -21,10 +30,77 @@ const SMALL_READ_BUFFER_BYTES: usize = 4 << 10;
 /// From so many connections on, buffers are small.
 const MANY_CONNECTIONS: u16 = 64;
 
+/// Where a value comes from, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Flag,
+    Environment,
+    Context,
+    Default,
+}
+
+/// Arguments that may come from the environment, with their variables.
+const SOURCED: [(&str, &str); 10] = [
+    ("server", "NATS_URL"),
+    ("context", "NATS_CONTEXT"),
+    ("user", "NATS_USER"),
+    ("password", "NATS_PASSWORD"),
+    ("token", "NATS_TOKEN"),
+    ("creds", "NATS_CREDS"),
+    ("nkey", "NATS_NKEY"),
+    ("tlsca", "NATS_CA"),
+    ("tlscert", "NATS_CERT"),
+    ("tlskey", "NATS_KEY"),
+];
+
+/// Which of these arguments were typed. It adds no argument of its own, and must be the first field of the struct
+/// that has them: the fields take their values out of the matches one after the other.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Typed(Vec<&'static str>);
+
+impl Typed {
+    fn level(&self, id: &str) -> Level {
+        if self.0.contains(&id) {
+            Level::Flag
+        } else {
+            Level::Environment
+        }
+    }
+}
+
+impl Args for Typed {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command
+    }
+}
+
+impl FromArgMatches for Typed {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let is_typed = |(id, variable): &&(&'static str, &str)| {
+            matches.value_source(id) == Some(ValueSource::CommandLine)
+                || secrets::was_moved(variable)
+        };
+        Ok(Self(
+            SOURCED.iter().filter(is_typed).map(|(id, _)| *id).collect(),
+        ))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 /// Flags of every command that connects.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
+    #[command(flatten)]
+    typed: Typed,
     /// Broker, or several in order of preference: ws, wss, nats or tls [default: `ws://localhost:8443`]
     #[arg(
         short,
@@ -77,6 +153,9 @@ pub(crate) struct ConnectionArgs {
     /// Private key of the client certificate (PEM)
     #[arg(long, value_name = "FILE", env = "NATS_KEY", hide_env_values = true)]
     pub(crate) tlskey: Option<PathBuf>,
+    /// Start TLS before INFO on the client port, for a server with `handshake_first`
+    #[arg(long)]
+    pub(crate) tlsfirst: bool,
     /// Accept any server certificate; every report says so
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -101,7 +180,7 @@ pub(crate) struct ConnectionArgs {
         value_name = "TIME",
         env = "NATS_TIMEOUT",
         hide_env_values = true,
-        default_value = "5s",
+        default_value = DEFAULT_TIMEOUT,
         allow_negative_numbers = true,
         value_parser = parse_duration
     )]
@@ -118,36 +197,69 @@ impl ConnectionArgs {
     /// # Errors
     /// Everything that is wrong with flags, environment, context and the files they name.
     pub(crate) fn endpoint(&self, n_connections: u16) -> Result<Endpoint, CliError> {
-        if self.local_broker && !self.is_open() {
-            // What the environment says about another broker means nothing to ours.
-            return self.for_local_broker().endpoint(n_connections);
+        if self.local_broker {
+            return self.local_endpoint(n_connections);
         }
-        let context = self
-            .context
-            .as_deref()
-            .map(Context::load)
-            .transpose()?
-            .unwrap_or_default();
-        let urls = if self.server.is_empty() {
-            context.urls.clone()
-        } else {
-            self.server.clone()
+        let context = match self.context.as_deref().filter(|name| !name.is_empty()) {
+            Some(name) => Context::load(name)?,
+            None => Context::default(),
         };
-        let servers = parse_servers(&urls)?;
+        let (mut servers, url_level) = self.servers(&context)?;
+        self.check_transport(&servers)?;
+        let credentials = self.credentials(&context)?;
+        if credentials
+            .as_ref()
+            .is_some_and(|(level, _)| *level <= url_level)
+        {
+            // User info that remains in a target is used for it whatever the options say.
+            for server in &mut servers {
+                server.user_info = None;
+            }
+        }
+        let path = |id, own: Option<&PathBuf>, theirs: Option<&PathBuf>| {
+            self.sourced(id, own.filter(|path| !path.as_os_str().is_empty()), theirs)
+                .map(|(_, path)| path)
+        };
         let tls = TlsOptions {
-            ca: self.tlsca.clone().or(context.ca.clone()),
-            cert: self.tlscert.clone().or(context.cert.clone()),
-            key: self.tlskey.clone().or(context.key.clone()),
+            ca: path("tlsca", self.tlsca.as_ref(), context.ca.as_ref()),
+            cert: path("tlscert", self.tlscert.as_ref(), context.cert.as_ref()),
+            key: path("tlskey", self.tlskey.as_ref(), context.key.as_ref()),
             insecure: self.insecure,
+            system_roots: system_roots(&servers),
         };
-        let is_many = n_connections >= MANY_CONNECTIONS;
-        let dial = DialOptions {
+        let credentials = credentials.map_or(Credentials::None, |(_, credentials)| credentials);
+        let tls_first = self.tlsfirst || context.tls_first;
+        let dial = self.dial_options(&tls, credentials, tls_first, n_connections)?;
+        Ok(Endpoint { servers, dial })
+    }
+
+    /// A broker of our own knows nobody and has no TLS: what the environment says about others does not matter.
+    fn local_endpoint(&self, n_connections: u16) -> Result<Endpoint, CliError> {
+        let tls = TlsOptions {
+            system_roots: SystemRoots::Unneeded,
+            ..TlsOptions::default()
+        };
+        Ok(Endpoint {
+            servers: vec![Target::local()],
+            dial: self.dial_options(&tls, Credentials::None, false, n_connections)?,
+        })
+    }
+
+    fn dial_options(
+        &self,
+        tls: &TlsOptions,
+        credentials: Credentials,
+        tls_first: bool,
+        n_connections: u16,
+    ) -> Result<DialOptions, CliError> {
+        Ok(DialOptions {
             timeout: nonzero_timeout(self.timeout)?,
             tls: tls.build().map_err(|error| {
                 CliError::usage("the TLS options cannot be used").because(&error)
             })?,
             verifies_tls: !self.insecure,
-            credentials: self.credentials(&context, &servers[0])?,
+            credentials,
+            tls_first,
             name: "natsbench".to_owned(),
             headers: self
                 .headers
@@ -161,135 +273,184 @@ impl ConnectionArgs {
                 .transpose()?,
             user_agent: match self.user_agent.as_deref() {
                 Some(user_agent) => clean_value("--user-agent", user_agent)?,
-                None => concat!("natsbench/", env!("CARGO_PKG_VERSION")).to_owned(),
+                None => USER_AGENT.to_owned(),
             },
             compression: self.compression,
             no_masking: self.no_masking,
             echo: true,
             pedantic: false,
-            read_buffer_bytes: if is_many {
+            read_buffer_bytes: if n_connections >= MANY_CONNECTIONS {
                 SMALL_READ_BUFFER_BYTES
             } else {
                 READ_BUFFER_BYTES
             },
-        };
-        Ok(Endpoint { servers, dial })
-    }
-
-    /// Whether nothing is said about where to connect and who we are.
-    fn is_open(&self) -> bool {
-        let texts = [&self.context, &self.user, &self.password, &self.token];
-        let files = [
-            &self.creds,
-            &self.nkey,
-            &self.tlsca,
-            &self.tlscert,
-            &self.tlskey,
-        ];
-        self.server.is_empty()
-            && texts.iter().all(|text| text.is_none())
-            && files.iter().all(|file| file.is_none())
-    }
-
-    fn for_local_broker(&self) -> Self {
-        Self {
-            server: Vec::new(),
-            context: None,
-            user: None,
-            password: None,
-            token: None,
-            creds: None,
-            nkey: None,
-            tlsca: None,
-            tlscert: None,
-            tlskey: None,
-            ..self.clone()
-        }
-    }
-
-    /// Flags and environment first, then the context, then the URL.
-    fn credentials(&self, context: &Context, target: &Target) -> Result<Credentials, CliError> {
-        let own = pick_credentials(
-            self.user.as_deref(),
-            self.password.as_deref(),
-            self.creds.as_deref(),
-            self.nkey.as_deref(),
-            self.token.as_deref(),
-        )?;
-        if let Some(own) = own {
-            return Ok(own);
-        }
-        if let Some(theirs) = context.credentials()? {
-            return Ok(theirs);
-        }
-        Ok(match &target.user_info {
-            None => Credentials::None,
-            Some(info) => match &info.password {
-                Some(password) => Credentials::UserPassword {
-                    user: info.user.expose().to_owned(),
-                    password: password.clone(),
-                },
-                None => Credentials::Token(info.user.clone()),
-            },
         })
     }
+
+    /// The servers, and where they come from.
+    fn servers(&self, context: &Context) -> Result<(Vec<Target>, Level), CliError> {
+        let parse = |urls: &[String]| -> Result<Vec<Target>, CliError> {
+            if urls.iter().any(|url| url.trim().is_empty()) {
+                return Err(CliError::usage("a server URL is empty")
+                    .hint("`--server ws://HOST:PORT`, or several with one comma between two"));
+            }
+            urls.iter().map(|url| parse_target(url.trim())).collect()
+        };
+        let own = parse(&self.server)?;
+        if !own.is_empty() {
+            return Ok((own, self.typed.level("server")));
+        }
+        let theirs = parse(&context.urls)?;
+        if !theirs.is_empty() {
+            return Ok((theirs, Level::Context));
+        }
+        Ok((vec![Target::local()], Level::Default))
+    }
+
+    /// Refuses flags that would have no effect on any of the servers.
+    fn check_transport(&self, servers: &[Target]) -> Result<(), CliError> {
+        let is_websocket = |target: &Target| target.scheme.is_websocket();
+        let websocket_flags = [
+            ("--header", !self.headers.is_empty()),
+            ("--origin", self.origin.is_some()),
+            ("--user-agent", self.user_agent.is_some()),
+            ("--compression", self.compression),
+            ("--no-masking", self.no_masking),
+        ];
+        let given = websocket_flags.iter().find(|(_, is_given)| *is_given);
+        if let Some((flag, _)) = given
+            && !servers.iter().any(is_websocket)
+        {
+            return Err(CliError::usage(format!(
+                "`{flag}` has no effect on {}: it belongs to the WebSocket upgrade",
+                servers[0]
+            ))
+            .hint(format!("a `ws://` or `wss://` server, or no `{flag}`")));
+        }
+        if self.tlsfirst && servers.iter().all(is_websocket) {
+            return Err(CliError::usage(format!(
+                "`--tlsfirst` has no effect on {}: it belongs to the client port",
+                servers[0]
+            ))
+            .hint("a `nats://` or `tls://` server, or no `--tlsfirst`"));
+        }
+        Ok(())
+    }
+
+    /// A value and where it comes from.
+    fn sourced<T: Clone>(
+        &self,
+        id: &str,
+        own: Option<&T>,
+        theirs: Option<&T>,
+    ) -> Option<(Level, T)> {
+        own.map(|own| (self.typed.level(id), own.clone()))
+            .or_else(|| theirs.map(|theirs| (Level::Context, theirs.clone())))
+    }
+
+    /// Who we are, unless a URL says so, and where that comes from.
+    fn credentials(&self, context: &Context) -> Result<Option<(Level, Credentials)>, CliError> {
+        let text = |id, own: &Option<String>, theirs: &Option<String>| {
+            let own = own.as_ref().filter(|own| !own.is_empty());
+            self.sourced(id, own, theirs.as_ref())
+        };
+        let path = |id, own: &Option<PathBuf>, theirs: &Option<PathBuf>| {
+            let own = own.as_ref().filter(|own| !own.as_os_str().is_empty());
+            self.sourced(id, own, theirs.as_ref())
+        };
+        let user = text("user", &self.user, &context.user);
+        let password = text("password", &self.password, &context.password);
+        if user.is_none() && matches!(password, Some((Level::Flag, _))) {
+            return Err(CliError::usage("a password needs a user").hint("add `--user NAME`"));
+        }
+        let user_password = user.map(|(user_level, user)| {
+            // The password of a context is for the user of that context alone.
+            let password = password
+                .filter(|(level, _)| user_level == Level::Context || *level < Level::Context);
+            let level = password
+                .as_ref()
+                .map_or(user_level, |(level, _)| user_level.min(*level));
+            let password = password.map(|(_, password)| password).unwrap_or_default();
+            (level, Given::UserPassword { user, password })
+        });
+        let given = [
+            user_password,
+            path("creds", &self.creds, &context.creds)
+                .map(|(level, path)| (level, Given::Creds(path))),
+            path("nkey", &self.nkey, &context.nkey).map(|(level, path)| (level, Given::NKey(path))),
+            context.jwt.clone().map(|jwt| {
+                let seed = context.seed.clone();
+                (Level::Context, Given::Jwt { jwt, seed })
+            }),
+            text("token", &self.token, &context.token)
+                .map(|(level, token)| (level, Given::Token(token))),
+        ];
+        // Of the same level the first counts, in the order of the `nats` command line.
+        let strongest = given.into_iter().flatten().min_by_key(|(level, _)| *level);
+        strongest
+            .map(|(level, given)| Ok((level, given.read()?)))
+            .transpose()
+    }
 }
 
-/// The credentials of one source, in the order of the `nats` command line.
-pub(crate) fn pick_credentials(
-    user: Option<&str>,
-    password: Option<&str>,
-    creds: Option<&std::path::Path>,
-    nkey: Option<&std::path::Path>,
-    token: Option<&str>,
-) -> Result<Option<Credentials>, CliError> {
-    if let Some(user) = user {
-        let password = Secret::new(password.unwrap_or_default().to_owned());
-        return Ok(Some(Credentials::UserPassword {
-            user: user.to_owned(),
-            password,
-        }));
-    }
-    if password.is_some() && token.is_none() && creds.is_none() && nkey.is_none() {
-        return Err(CliError::usage("a password needs a user").hint("add `--user NAME`"));
-    }
-    if let Some(path) = creds {
-        return Credentials::from_creds_text(&read_secret_file("credentials file", path)?)
-            .map(Some)
-            .map_err(|error| {
-                CliError::usage(format!(
-                    "cannot use the credentials file `{}`",
-                    path.display()
-                ))
-                .because(&error)
-            });
-    }
-    if let Some(path) = nkey {
-        return Credentials::from_seed_text(&read_secret_file("nkey file", path)?)
-            .map(Some)
-            .map_err(|error| {
-                CliError::usage(format!("cannot use the nkey file `{}`", path.display()))
+/// Credentials as they were given, files not yet read: only those that count need to be there.
+enum Given {
+    UserPassword { user: String, password: String },
+    Creds(PathBuf),
+    NKey(PathBuf),
+    Jwt { jwt: String, seed: Option<String> },
+    Token(String),
+}
+
+impl Given {
+    fn read(self) -> Result<Credentials, CliError> {
+        match self {
+            Self::UserPassword { user, password } => Ok(Credentials::UserPassword {
+                user,
+                password: Secret::new(password),
+            }),
+            Self::Creds(path) => {
+                let text = read_secret_file("credentials file", &path)?;
+                Credentials::from_creds_text(&text).map_err(|error| {
+                    CliError::usage(format!(
+                        "cannot use the credentials file `{}`",
+                        path.display()
+                    ))
                     .because(&error)
-            });
+                })
+            }
+            Self::NKey(path) => {
+                let text = read_secret_file("nkey file", &path)?;
+                Credentials::from_seed_text(&text).map_err(|error| {
+                    CliError::usage(format!("cannot use the nkey file `{}`", path.display()))
+                        .because(&error)
+                })
+            }
+            Self::Jwt { jwt, seed } => Ok(Credentials::Jwt {
+                jwt: Secret::new(jwt),
+                seed: seed.map(Secret::new),
+            }),
+            Self::Token(token) => Ok(Credentials::Token(Secret::new(token))),
+        }
     }
-    Ok(token.map(|token| Credentials::Token(Secret::new(token.to_owned()))))
 }
 
-fn read_secret_file(what: &str, path: &std::path::Path) -> Result<String, CliError> {
+/// What the system's certificates are worth for these servers.
+fn system_roots(servers: &[Target]) -> SystemRoots {
+    let uses_tls = |target: &Target| matches!(target.scheme, Scheme::Wss | Scheme::Tls);
+    if servers.iter().any(uses_tls) {
+        SystemRoots::Needed
+    } else if servers.iter().all(|target| target.scheme == Scheme::Ws) {
+        SystemRoots::Unneeded
+    } else {
+        SystemRoots::IfThere
+    }
+}
+
+fn read_secret_file(what: &str, path: &Path) -> Result<String, CliError> {
     std::fs::read_to_string(path).map_err(|error| {
         CliError::usage(format!("cannot read the {what} `{}`", path.display())).because(&error)
     })
-}
-
-fn parse_servers(urls: &[String]) -> Result<Vec<Target>, CliError> {
-    if urls.is_empty() {
-        return Ok(vec![Target::local()]);
-    }
-    if urls.iter().any(|url| url.trim().is_empty()) {
-        return Err(CliError::usage("a server URL is empty")
-            .hint("`--server ws://HOST:PORT`, or several with one comma between two"));
-    }
-    urls.iter().map(|url| parse_target(url.trim())).collect()
 }
 
 /// Reads one URL, and points at its fault.
@@ -303,8 +464,8 @@ pub(crate) fn parse_target(url: &str) -> Result<Target, CliError> {
                 )
                 .hint("`%2F` for `/`, `%3F` for `?` and `%23` for `#` in a user name or password");
             }
-            // User info before the fault must not be shown; a caret under stars still points to the right place.
-            let shown = hide_user_info(url);
+            // A caret under stars still points to the right place.
+            let shown = hide_secrets(url);
             CliError::usage(format!("the server URL is invalid: {error}"))
                 .pointing_at(&shown, error.span)
         })
@@ -318,13 +479,19 @@ fn has_unescaped_user_info(url: &str) -> bool {
     !rest[..end].contains('@') && rest[end..].contains('@')
 }
 
-/// Replaces user info by as many stars.
-fn hide_user_info(url: &str) -> String {
+/// Replaces user info and query, either of which may hold a secret, by as many stars.
+fn hide_secrets(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
-    match url[start..].rfind('@') {
+    let mut shown = match url[start..].rfind('@') {
         Some(at) => format!("{}{}{}", &url[..start], "*".repeat(at), &url[start + at..]),
         None => url.to_owned(),
+    };
+    if let Some(query) = shown.find('?') {
+        let n_bytes = shown.len() - query - 1;
+        shown.truncate(query + 1);
+        shown.push_str(&"*".repeat(n_bytes));
     }
+    shown
 }
 
 fn parse_header(header: &str) -> Result<(String, String), CliError> {
@@ -343,6 +510,16 @@ fn parse_header(header: &str) -> Result<(String, String), CliError> {
     if !is_token(name.trim()) {
         return Err(CliError::usage("`--header`: this is no header name")
             .pointing_at(&format!("{name}: ..."), 0..name.len()));
+    }
+    if OWN_HEADERS
+        .iter()
+        .any(|own| own.eq_ignore_ascii_case(name.trim()))
+    {
+        return Err(CliError::usage(format!(
+            "the header `{}` belongs to the WebSocket handshake itself",
+            name.trim()
+        ))
+        .hint("ask for extensions with `--compression`"));
     }
     let name = name.trim();
     Ok((
@@ -365,4 +542,22 @@ fn nonzero_timeout(timeout: Duration) -> Result<Duration, CliError> {
         return Err(CliError::usage("`--timeout` must be more than zero"));
     }
     Ok(timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_a_url_become_stars_of_the_same_length() {
+        for (url, shown) in [
+            ("ws://u:p@h/", "ws://***@h/"),
+            ("u:p@h", "***@h"),
+            ("ws://h/?token=a b", "ws://h/?*********"),
+            ("ws://u:p?q@h", "ws://*****@h"),
+            ("ws://h", "ws://h"),
+        ] {
+            assert_eq!(hide_secrets(url), shown);
+        }
+    }
 }

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::cli::connection::pick_credentials;
 use crate::cli::error::CliError;
-use crate::protocol::{Credentials, Secret};
 
 /// The fields of a context that mean something here; others are left alone.
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +23,9 @@ struct ContextFile {
     ca: String,
     user_jwt: String,
     user_seed: String,
+    tls_first: bool,
+    nsc: String,
+    socks_proxy: String,
 }
 
 /// A context, with paths expanded.
@@ -34,13 +35,14 @@ pub(crate) struct Context {
     pub(crate) ca: Option<PathBuf>,
     pub(crate) cert: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
-    user: Option<String>,
-    password: Option<String>,
-    token: Option<String>,
-    creds: Option<PathBuf>,
-    nkey: Option<PathBuf>,
-    jwt: Option<String>,
-    seed: Option<String>,
+    pub(crate) tls_first: bool,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) token: Option<String>,
+    pub(crate) creds: Option<PathBuf>,
+    pub(crate) nkey: Option<PathBuf>,
+    pub(crate) jwt: Option<String>,
+    pub(crate) seed: Option<String>,
 }
 
 impl Context {
@@ -66,37 +68,37 @@ impl Context {
             .hint(known_contexts(&directory))
         })?;
         let file: ContextFile = serde_json::from_str(&text).map_err(|error| {
-            CliError::usage(format!(
+            let malformed = CliError::usage(format!(
                 "the context file `{}` is malformed at line {}, column {}",
                 path.display(),
                 error.line(),
                 error.column()
-            ))
-            .because(&error)
+            ));
+            // The text of an error of type quotes the value, which may be a secret.
+            if error.is_data() {
+                malformed.hint("a JSON object whose fields are texts, as `nats context` writes it")
+            } else {
+                malformed.because(&error)
+            }
         })?;
         file.expand()
-    }
-
-    /// The credentials of the context, in the order of the `nats` command line.
-    pub(crate) fn credentials(&self) -> Result<Option<Credentials>, CliError> {
-        let user = self.user.as_deref();
-        let (creds, nkey) = (self.creds.as_deref(), self.nkey.as_deref());
-        if user.is_some() || creds.is_some() || nkey.is_some() {
-            return pick_credentials(user, self.password.as_deref(), creds, nkey, None);
-        }
-        if let Some(jwt) = &self.jwt {
-            let seed = self.seed.clone().map(Secret::new);
-            return Ok(Some(Credentials::Jwt {
-                jwt: Secret::new(jwt.clone()),
-                seed,
-            }));
-        }
-        pick_credentials(None, None, None, None, self.token.as_deref())
     }
 }
 
 impl ContextFile {
     fn expand(self) -> Result<Context, CliError> {
+        // To go on without them would measure another path, or be refused as nobody.
+        for (field, value, what) in [
+            ("socks_proxy", &self.socks_proxy, "connects through a proxy"),
+            ("nsc", &self.nsc, "takes its credentials from `nsc`"),
+        ] {
+            if !value.is_empty() {
+                return Err(CliError::usage(format!(
+                    "the context {what} (`{field}`), which natsbench cannot do"
+                ))
+                .hint("a context without it, or `--server URL` and `--creds FILE`"));
+            }
+        }
         let path = |value: &str| (!value.is_empty()).then(|| expand_path(value)).flatten();
         let text = |field: &str, value: String| match value.split_once("://") {
             Some((scheme @ ("op" | "nsc" | "env" | "data" | "file"), _)) => {
@@ -118,6 +120,7 @@ impl ContextFile {
             ca: path(&self.ca),
             cert: path(&self.cert),
             key: path(&self.key),
+            tls_first: self.tls_first,
             creds: path(&self.creds),
             nkey: path(&self.nkey),
             user: text("user", self.user)?,

@@ -287,7 +287,49 @@ fn excerpt(bytes: &[u8]) -> String {
     line.chars().take(MAX_CHARS).collect()
 }
 
+/// What to do about what TLS found wrong.
+fn tls_hint(error: &rustls::Error) -> Option<&'static str> {
+    use rustls::{AlertDescription as Alert, CertificateError as Fault, Error};
+    let hint = match error {
+        // A bad signature is that of another CA of the same name.
+        Error::InvalidCertificate(Fault::UnknownIssuer | Fault::BadSignature) => {
+            "give the CA that signed the broker's certificate with `--tlsca FILE`"
+        }
+        Error::InvalidCertificate(
+            Fault::NotValidForName | Fault::NotValidForNameContext { .. },
+        ) => "use a name in the URL that the broker's certificate is for",
+        Error::InvalidCertificate(
+            Fault::Expired
+            | Fault::ExpiredContext { .. }
+            | Fault::NotValidYet
+            | Fault::NotValidYetContext { .. },
+        ) => "renew the broker's certificate, or set this machine's clock",
+        Error::InvalidCertificate(_) => {
+            "check the broker's certificate; `--insecure` accepts any, and every report says so"
+        }
+        Error::AlertReceived(Alert::CertificateRequired) => {
+            "the broker asks for a client certificate: `--tlscert FILE` and `--tlskey FILE`"
+        }
+        Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnknownCA
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::UnsupportedCertificate,
+        ) => "the broker wants another client certificate: `--tlscert FILE` and `--tlskey FILE`",
+        Error::InvalidMessage(_) => {
+            "this port does not begin with TLS: use `ws://`, or `nats://` for the client port"
+        }
+        _ => return None,
+    };
+    Some(hint)
+}
+
 fn dial_hint(error: &DialError) -> Option<String> {
+    if let Some(hint) = error.tls_error().and_then(tls_hint) {
+        return Some(hint.to_owned());
+    }
     let hint = match error {
         DialError::Dns { .. } => "check the host name in the URL, or use an address",
         DialError::Tcp { .. } => {
@@ -310,7 +352,9 @@ fn dial_hint(error: &DialError) -> Option<String> {
         }
         DialError::Timeout {
             step: Step::Info, ..
-        } => "for a WebSocket port use `ws://`; a server that is frozen is silent, too",
+        } => {
+            "for a WebSocket port use `ws://`; a server with `handshake_first` needs `--tlsfirst`; one that is frozen is silent, too"
+        }
         DialError::Timeout { .. } => "allow more time with `--timeout`, or check the address",
         DialError::Refused { kind, .. } if kind.is_authorization() => {
             "check the credentials: `--user` and `--password`, `--token`, `--creds` or `--nkey`"

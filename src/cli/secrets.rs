@@ -21,6 +21,14 @@ const URL_FLAGS: [(&str, &str); 2] = [
 /// Short flags that take no value, and so may stand before `s` in one argument.
 const VALUELESS_SHORT_FLAGS: [char; 3] = ['q', 'h', 'V'];
 
+/// Names the variables that hold what was typed, so that it still counts as typed.
+const MOVED_VARIABLE: &str = "NATSBENCH_MOVED";
+
+/// Whether a variable holds what was typed as an argument.
+pub(crate) fn was_moved(variable: &str) -> bool {
+    std::env::var(MOVED_VARIABLE).is_ok_and(|names| names.split(',').any(|name| name == variable))
+}
+
 /// Restarts this process without secrets in its arguments. Returns only when there were none (`None`) or when the
 /// restart failed.
 pub(crate) fn move_out_of_the_process_title() -> Option<CliError> {
@@ -30,10 +38,12 @@ pub(crate) fn move_out_of_the_process_title() -> Option<CliError> {
     if moved.is_empty() {
         return None;
     }
+    let names: Vec<&str> = moved.iter().map(|(variable, _)| *variable).collect();
     let executable = std::env::current_exe().ok()?;
     let error = Command::new(executable)
         .arg0(program)
         .args(kept)
+        .env(MOVED_VARIABLE, names.join(","))
         .envs(moved)
         .exec();
     Some(

@@ -21,6 +21,9 @@ use crate::protocol::{
     ConnectOptions, Credentials, CredentialsError, ServerErrorKind, ServerInfo, ServerOp, encode,
 };
 
+/// How natsbench names itself in the upgrade.
+pub const USER_AGENT: &str = concat!("natsbench/", env!("CARGO_PKG_VERSION"));
+
 /// How to connect; the same for every connection of a run.
 #[derive(Clone)]
 pub struct DialOptions {
@@ -30,8 +33,10 @@ pub struct DialOptions {
     pub tls: Arc<ClientConfig>,
     /// Whether certificates are verified; for reports.
     pub verifies_tls: bool,
-    /// Who we are.
+    /// Who we are, unless the target's own user info says so.
     pub credentials: Credentials,
+    /// On the client port, start TLS before INFO: for a server with `handshake_first`.
+    pub tls_first: bool,
     /// Client name in CONNECT.
     pub name: String,
     /// Extra headers of the upgrade.
@@ -102,6 +107,8 @@ pub struct Timings {
 /// What is known about an open connection.
 #[derive(Debug, Clone)]
 pub struct ConnectionFacts {
+    /// Where to, without secrets; one of several servers perhaps.
+    pub url: String,
     /// INFO, the first one.
     pub info: ServerInfo,
     /// How long each step took.
@@ -146,6 +153,9 @@ pub enum DialError {
     /// `tls://`, but the server does not speak TLS.
     #[error("the server does not offer TLS on this port")]
     TlsNotOffered,
+    /// The server sent more than INFO in clear, although TLS was to follow.
+    #[error("the server sent something in clear between INFO and the TLS handshake")]
+    BytesBeforeTls,
     /// The HTTP upgrade failed.
     #[error(transparent)]
     Upgrade(#[from] UpgradeError),
@@ -177,6 +187,24 @@ pub enum DialError {
         /// The limit.
         limit: Duration,
     },
+}
+
+impl DialError {
+    /// What TLS found wrong, at whichever step it showed: a server that refuses our certificate says so only after
+    /// its part of the handshake.
+    pub fn tls_error(&self) -> Option<&rustls::Error> {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            let inner = error
+                .downcast_ref::<io::Error>()
+                .and_then(|error| error.get_ref());
+            if let Some(tls) = inner.and_then(|inner| inner.downcast_ref()) {
+                return Some(tls);
+            }
+            next = error.source();
+        }
+        None
+    }
 }
 
 fn attempts_text(attempts: &[(SocketAddr, io::Error)]) -> String {
@@ -236,9 +264,12 @@ pub async fn dial(
         open_plain(target, options, tcp, &mut timer, &mut timings).await?
     };
     timer.lap_ns();
-    limited(Step::Connect, limit, log_in(&mut opened, options)).await?;
+    let credentials = credentials_for(target, options);
+    let login = log_in(&mut opened, options, &credentials);
+    limited(Step::Connect, limit, login).await?;
     timings.connect_ns = timer.lap_ns();
     let facts = ConnectionFacts {
+        url: target.to_string(),
         info: opened.info,
         timings,
         peer,
@@ -280,7 +311,8 @@ pub async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, DialError> {
     Ok(addresses)
 }
 
-/// Connects to the first address that takes the connection, with `TCP_NODELAY` on.
+/// Connects to the first address that takes the connection, with `TCP_NODELAY` on. The limit is for all of them: each
+/// has an equal share of what is left, so that one that swallows packets does not hide the next.
 ///
 /// # Errors
 /// What every address said.
@@ -288,9 +320,12 @@ pub async fn connect_tcp(
     addresses: &[SocketAddr],
     limit: Duration,
 ) -> Result<TcpStream, DialError> {
+    let started = mono_now();
     let mut attempts = Vec::new();
-    for address in addresses {
-        let connected = tokio::time::timeout(limit, TcpStream::connect(address)).await;
+    for (idx, address) in addresses.iter().enumerate() {
+        let left = limit.saturating_sub(Duration::from_nanos(mono_now().since(started)));
+        let n_left = u32::try_from(addresses.len() - idx).unwrap_or(u32::MAX);
+        let connected = tokio::time::timeout(left / n_left, TcpStream::connect(address)).await;
         match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(tcp) => {
                 // Without it, small messages wait for the acknowledgement of earlier ones: tens of milliseconds.
@@ -373,7 +408,7 @@ pub fn upgrade_request(target: &Target, options: &DialOptions) -> UpgradeRequest
     }
 }
 
-/// On the client port INFO comes first and in clear; TLS starts behind it.
+/// On the client port INFO comes first and in clear, and TLS starts behind it; with `tls_first` the other way round.
 async fn open_plain(
     target: &Target,
     options: &DialOptions,
@@ -381,18 +416,32 @@ async fn open_plain(
     timer: &mut StepTimer,
     timings: &mut Timings,
 ) -> Result<Opened, DialError> {
-    let mut session = Session::plain(Stream::tcp(tcp), options.read_buffer_bytes);
+    let plain = |stream| Session::plain(stream, options.read_buffer_bytes);
+    let mut session = if options.tls_first {
+        let stream = limited(Step::Tls, options.timeout, start_tls(target, options, tcp)).await?;
+        timings.tls_ns = Some(timer.lap_ns());
+        plain(stream)
+    } else {
+        plain(Stream::tcp(tcp))
+    };
     let info = limited(Step::Info, options.timeout, await_info(&mut session)).await?;
     timings.info_ns = timer.lap_ns();
-    let is_tls = info.tls_required || target.scheme == Scheme::Tls;
-    if is_tls {
+    let is_tls = options.tls_first || info.tls_required || target.scheme == Scheme::Tls;
+    if is_tls && !options.tls_first {
         if !info.tls_required && !info.tls_available {
             return Err(DialError::TlsNotOffered);
         }
-        let tcp = session.into_tcp().ok_or(DialError::TlsNotOffered)?;
+        // Anything behind INFO came in clear and must not pass for a part of the encrypted session; a server that
+        // is full says so there.
+        match session.next_op().map_err(DialError::NotNats)? {
+            None => {}
+            Some(ServerOp::Err(text)) => return Err(refused(text)),
+            Some(_) => return Err(DialError::BytesBeforeTls),
+        }
+        let tcp = session.into_tcp().ok_or(DialError::BytesBeforeTls)?;
         let stream = limited(Step::Tls, options.timeout, start_tls(target, options, tcp)).await?;
         timings.tls_ns = Some(timer.lap_ns());
-        session = Session::plain(stream, options.read_buffer_bytes);
+        session = plain(stream);
     }
     Ok(Opened {
         session,
@@ -424,7 +473,25 @@ fn refused(text: &str) -> DialError {
     }
 }
 
-async fn log_in(opened: &mut Opened, options: &DialOptions) -> Result<(), DialError> {
+/// Who we are at this target: its own user info comes first, because it is meant for it alone.
+pub(crate) fn credentials_for(target: &Target, options: &DialOptions) -> Credentials {
+    match &target.user_info {
+        None => options.credentials.clone(),
+        Some(info) => match &info.password {
+            Some(password) => Credentials::UserPassword {
+                user: info.user.expose().to_owned(),
+                password: password.clone(),
+            },
+            None => Credentials::Token(info.user.clone()),
+        },
+    }
+}
+
+async fn log_in(
+    opened: &mut Opened,
+    options: &DialOptions,
+    credentials: &Credentials,
+) -> Result<(), DialError> {
     let mut connect = ConnectOptions {
         verbose: false,
         pedantic: options.pedantic,
@@ -434,18 +501,22 @@ async fn log_in(opened: &mut Opened, options: &DialOptions) -> Result<(), DialEr
         echo: options.echo,
         ..ConnectOptions::default()
     };
-    options
-        .credentials
-        .apply(opened.info.nonce.as_deref(), &mut connect)?;
+    credentials.apply(opened.info.nonce.as_deref(), &mut connect)?;
     let session = &mut opened.session;
     encode::connect(session.out(), &connect);
     encode::ping(session.out());
     // A refusal may arrive while we still write; what the server said matters more than our write error.
-    let written = session.flush().await;
+    let mut written = session.flush().await;
     loop {
         match session.next_op().map_err(DialError::ClosedAfterConnect)? {
             Some(ServerOp::Pong) => return Ok(()),
             Some(ServerOp::Err(text)) => return Err(refused(text)),
+            // A server that asks an authentication service meanwhile may ping.
+            Some(ServerOp::Ping) => {
+                encode::pong(session.out());
+                written = written.and(session.flush().await);
+            }
+            // The second INFO, say.
             Some(_) => {}
             None => match session.read().await {
                 Ok(()) => {}
@@ -458,3 +529,7 @@ async fn log_in(opened: &mut Opened, options: &DialOptions) -> Result<(), DialEr
         }
     }
 }
+
+#[cfg(test)]
+#[path = "dial_tests.rs"]
+mod tests;

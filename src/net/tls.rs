@@ -23,6 +23,20 @@ pub struct TlsOptions {
     pub key: Option<PathBuf>,
     /// Accept any server certificate.
     pub insecure: bool,
+    /// What to do about the system's certificates.
+    pub system_roots: SystemRoots,
+}
+
+/// What to do about the system's certificates where there is no CA file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SystemRoots {
+    /// There may be TLS: read them. Where there are none, a server that wants TLS cannot be verified.
+    #[default]
+    IfThere,
+    /// There will be TLS: it is an error if there are none.
+    Needed,
+    /// There will be no TLS: leave them alone. Reading them takes milliseconds, and a small container has none.
+    Unneeded,
 }
 
 /// Why a TLS configuration could not be made.
@@ -107,9 +121,12 @@ impl TlsOptions {
             }
             return Ok(store);
         }
+        if self.system_roots == SystemRoots::Unneeded {
+            return Ok(store);
+        }
         // One unreadable certificate among the system's hundred is no reason to refuse all others.
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if store.is_empty() {
+        if store.is_empty() && self.system_roots == SystemRoots::Needed {
             Err(TlsConfigError::NoRoots)
         } else {
             Ok(store)

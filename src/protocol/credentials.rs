@@ -174,8 +174,9 @@ impl Credentials {
             }
             Self::Jwt { jwt, seed } => {
                 connect.jwt = Some(jwt.expose().to_owned());
-                if let Some(seed) = seed {
-                    connect.sig = Some(sign(&key_pair(seed)?, nonce)?);
+                // A server that sends no nonce asks for no proof: it has no authentication, and lets everybody in.
+                if let (Some(seed), Some(nonce)) = (seed, nonce) {
+                    connect.sig = Some(sign(&key_pair(seed)?, Some(nonce))?);
                 }
             }
         }

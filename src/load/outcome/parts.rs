@@ -11,6 +11,7 @@ use crate::load::plan::{Endpoint, RoundsPlan};
 use crate::measure::histogram::LatencyHistogram;
 use crate::measure::schedule::Schedule;
 use crate::net::dial::ConnectionFacts;
+use crate::net::target::Scheme;
 use crate::results::{Bar, ConnectionResult, Ended, Environment, LatencyStats, StreamLoad, Trust};
 use crate::units::NANOS_PER_SEC;
 
@@ -95,9 +96,14 @@ pub(super) fn connection_of(
     client: &str,
 ) -> Option<ConnectionResult> {
     let target = endpoint.servers.first()?;
+    // Of a client library's connection only that is known for which there is no choice.
+    let is_tls = matches!(target.scheme, Scheme::Wss | Scheme::Tls);
     let base = ConnectionResult {
         url: target.to_string(),
         client: client.to_owned(),
+        masked: true,
+        tls: is_tls,
+        verified: is_tls.then_some(endpoint.dial.verifies_tls),
         ..ConnectionResult::default()
     };
     let Some(facts) = facts else {
@@ -106,6 +112,8 @@ pub(super) fn connection_of(
     // What a server does not say about itself is absent, not empty.
     let told = |text: &String| (!text.is_empty()).then(|| text.clone());
     Some(ConnectionResult {
+        // The one of several servers that answered.
+        url: facts.url.clone(),
         server_version: told(&facts.info.version),
         server_name: told(&facts.info.server_name),
         dns_ns: Some(facts.timings.dns_ns),

@@ -24,6 +24,7 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
         planned: Some(published.phase.n_planned * messages_per_round),
         sent: Some(n_messages(&published.phase)),
         streams: sent_streams(&published.phase),
+        refused: published.n_server_errors,
         ..Load::default()
     };
     let mut doubts = Doubts::default();
