@@ -457,26 +457,11 @@ fn read_secret_file(what: &str, path: &Path) -> Result<String, CliError> {
 pub(crate) fn parse_target(url: &str) -> Result<Target, CliError> {
     url.parse()
         .map_err(|error: crate::net::target::TargetError| {
-            if has_unescaped_user_info(url) {
-                // Even the fault might quote a part of the password.
-                return CliError::usage(
-                    "the server URL is invalid: its user info contains `/`, `?` or `#`",
-                )
-                .hint("`%2F` for `/`, `%3F` for `?` and `%23` for `#` in a user name or password");
-            }
             // A caret under stars still points to the right place.
             let shown = hide_secrets(url);
             CliError::usage(format!("the server URL is invalid: {error}"))
                 .pointing_at(&shown, error.span)
         })
-}
-
-/// Whether an `@` comes only behind what ends the host: then a password is likely to be torn apart.
-fn has_unescaped_user_info(url: &str) -> bool {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let rest = &url[start..];
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    !rest[..end].contains('@') && rest[end..].contains('@')
 }
 
 /// Replaces user info and query, either of which may hold a secret, by as many stars.

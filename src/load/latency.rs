@@ -15,7 +15,7 @@ use crate::host::{HiccupMeter, HiccupReport, HostDelta, HostSample};
 use crate::load::accounting::RunSink;
 use crate::load::links::{LinkError, Links};
 use crate::load::pacer::{LiveSent, Pace, Pacer, PhaseOutcome, PhasePlan, tick_ns};
-use crate::load::plan::{Extent, LatencyPlan};
+use crate::load::plan::{Extent, LatencyPlan, PublishClient};
 use crate::load::publisher::{Stamping, StreamSent};
 use crate::load::receiver::{
     Channels, ConnectionReport, Control, LiveReceived, Receiver, ReceiverPlan, Sink as _,
@@ -24,6 +24,7 @@ use crate::load::receiver::{
 use crate::measure::recorder::Recorder;
 use crate::measure::schedule::Schedule;
 use crate::measure::stamp::{Phase, RunId};
+use crate::net::async_client;
 use crate::net::dial::ConnectionFacts;
 use crate::report::progress::Snapshot;
 use crate::rounds::Route;
@@ -111,6 +112,9 @@ pub async fn run(plan: &LatencyPlan, mut watch: Watch<'_>) -> Result<Measured, R
     let clock = Clock::start();
     let started = clock.now();
     let run = RunId(rand::random());
+    if plan.client == PublishClient::AsyncNats {
+        async_client::check(&plan.publish_at.dial).map_err(LinkError::from)?;
+    }
     let open = async {
         let receiving = Receiving::start(plan, run, clock).await?;
         let links = Links::open(

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::load::plan::{Endpoint, PublishClient, RoundsPlan};
 use crate::load::publisher::{Ending, Handover, Outlet, Publisher};
 use crate::load::receiver::{MAX_PARALLEL_DIALS, dial_any, error_chain};
-use crate::net::async_client::{AsyncClient, AsyncClientError};
+use crate::net::async_client::{AsyncClient, AsyncClientError, OnComplaint};
 use crate::net::dial::{ConnectionFacts, DialError};
 use crate::net::session::{Session, SessionError};
 use crate::protocol::{ServerOp, encode};
@@ -107,7 +107,8 @@ impl Links {
             endings: Vec::new(),
         };
         let mut publishers = Vec::new();
-        for (idx, opened) in (0..).zip(open_all(endpoint, client, n_connections).await?) {
+        let opened = open_all(endpoint, client, n_connections, &links.report).await?;
+        for (idx, opened) in (0..).zip(opened) {
             let publisher = match opened {
                 Opened::Direct(opened) => {
                     let (outlet, ending) = links.start_reading(*opened)?;
@@ -210,14 +211,23 @@ async fn open_all(
     endpoint: &Endpoint,
     client: PublishClient,
     n_connections: u16,
+    report: &Arc<LinkReport>,
 ) -> Result<Vec<Opened>, LinkError> {
+    let on_complaint: OnComplaint = {
+        let report = Arc::clone(report);
+        Arc::new(move |text| {
+            report.n_server_errors.fetch_add(1, Ordering::Relaxed);
+            report.note(text);
+        })
+    };
     let gate = Arc::new(Semaphore::new(MAX_PARALLEL_DIALS));
     let mut tasks = JoinSet::new();
     for idx in 0..n_connections {
         let (endpoint, gate) = (endpoint.clone(), Arc::clone(&gate));
+        let on_complaint = Arc::clone(&on_complaint);
         tasks.spawn(async move {
             let _permit = gate.acquire().await;
-            open_one(&endpoint, client)
+            open_one(&endpoint, client, &on_complaint)
                 .await
                 .map(|opened| (idx, opened))
         });
@@ -232,12 +242,16 @@ async fn open_all(
     Ok(opened.into_iter().map(|(_, one)| one).collect())
 }
 
-async fn open_one(endpoint: &Endpoint, client: PublishClient) -> Result<Opened, LinkError> {
+async fn open_one(
+    endpoint: &Endpoint,
+    client: PublishClient,
+    on_complaint: &OnComplaint,
+) -> Result<Opened, LinkError> {
     Ok(match client {
         PublishClient::Raw => Opened::Direct(Box::new(dial_any(endpoint).await?)),
-        PublishClient::AsyncNats => {
-            Opened::Client(AsyncClient::connect(&endpoint.servers[0], &endpoint.dial).await?)
-        }
+        PublishClient::AsyncNats => Opened::Client(
+            AsyncClient::connect(&endpoint.servers, &endpoint.dial, on_complaint).await?,
+        ),
     })
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::clock::{Clock, MonoNanos};
 use crate::host::{HiccupMeter, HiccupReport, HostDelta, HostSample};
 use crate::load::latency::{RunError, Watch, unless_stopped};
-use crate::load::links::Links;
+use crate::load::links::{LinkError, Links};
 use crate::load::pacer::{FinalMessages, LiveSent, Pace, Pacer, PhaseOutcome, PhasePlan, tick_ns};
-use crate::load::plan::{Extent, PublishPlan};
+use crate::load::plan::{Extent, PublishClient, PublishPlan};
 use crate::load::publisher::Stamping;
 use crate::measure::end_of_run::{EndOfRun, StreamEnd};
 use crate::measure::schedule::Schedule;
 use crate::measure::stamp::{Phase, RunId};
+use crate::net::async_client;
 use crate::net::dial::ConnectionFacts;
 use crate::report::progress::Snapshot;
 use crate::units::{NANOS_PER_SEC, RateLimit};
@@ -58,6 +59,9 @@ pub async fn run(plan: &PublishPlan, watch: Watch<'_>) -> Result<Published, RunE
     let clock = Clock::start();
     let started = clock.now();
     let run = RunId(rand::random());
+    if plan.client == PublishClient::AsyncNats {
+        async_client::check(&plan.endpoint.dial).map_err(LinkError::from)?;
+    }
     let open = Links::open(
         &plan.endpoint,
         plan.client,
