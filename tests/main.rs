@@ -10,19 +10,29 @@
 
 mod harness;
 
+mod async_client;
 mod bad_input;
 mod broker_command;
 mod completions;
+mod contexts;
+mod credentials;
 mod exit_codes;
 mod help;
 mod hostile_brokers;
+mod js_clients;
 mod latency_command;
 mod layers;
 mod loss;
+mod malformed;
 mod memory;
 mod omission;
 mod output;
+mod permissions;
 mod pub_command;
 mod secrets;
 mod signals;
+mod staying_alive;
 mod sub_command;
+mod tls;
+mod transports;
+mod versions;

@@ -1,24 +1,29 @@
 //! What the integration tests share: a runner for the built binary, real brokers, and brokers that misbehave.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    clippy::match_wild_err_arm,
-    reason = "the tests that use the rest follow"
-)]
-
 mod broker;
+mod certificates;
+mod dialing;
 mod fake_broker;
 mod fault_proxy;
+mod jwt;
 mod monitoring;
 mod natsbench;
+mod node;
 mod routing;
 mod script;
+mod small;
 mod wait;
 
 pub(crate) use broker::{Broker, Version};
+pub(crate) use certificates::Authority;
+pub(crate) use dialing::{dial_options, noise};
 pub(crate) use fake_broker::FakeBroker;
 pub(crate) use fault_proxy::{Cut, Direction, FaultProxy};
+pub(crate) use jwt::Operator;
 pub(crate) use natsbench::{Finished, Natsbench, Running};
+pub(crate) use node::Node;
 pub(crate) use script::{Greeting, Published, Script};
+pub(crate) use small::{
+    completed, latency, publish, refused, subscribe, subscribed, write_context,
+};
 pub(crate) use wait::{DEADLINE, eventually, pass_time};

@@ -1,10 +1,10 @@
 //! Runs the built binary, in an environment of its own, and compares what comes out.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -178,7 +178,9 @@ fn line_with(lines: &Receiver<String>, part: &str) -> String {
         match lines.recv_timeout(DEADLINE) {
             Ok(line) if line.contains(part) => return line,
             Ok(line) => seen.push_str(&line),
-            Err(_) => panic!("no line contains `{part}`:\n{seen}"),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                panic!("no line contains `{part}`:\n{seen}")
+            }
         }
     }
 }
