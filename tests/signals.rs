@@ -2,7 +2,7 @@
 //! enough is a normal end.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use natsbench::cli::exit;
 use rustix::process::Signal;
@@ -145,22 +145,43 @@ fn a_signal_while_connecting_ends_at_once() {
     }
 }
 
+/// A child that does not outlive a test that fails.
+struct Guarded(Child);
+
+impl Guarded {
+    fn first_line(&mut self) -> String {
+        let mut line = String::new();
+        // `| head -1`: the pipe closes behind the first line.
+        BufReader::new(self.0.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        line
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        eventually("natsbench to end", || self.0.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // A failure means that it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_is_a_normal_end() {
     let broker = Broker::monitored();
     let url = broker.ws_url();
     let (mut command, _home) = Natsbench::new(["sub", "rounds.>", "-s", &url]).into_command();
-    let mut sub = command.stderr(Stdio::null()).spawn().unwrap();
+    let mut sub = Guarded(command.stderr(Stdio::null()).spawn().unwrap());
     broker.await_subscriptions(2);
     let publisher = Natsbench::new(["pub", "--rate", "200", "-s", &url]).spawn();
-    // `| head -1`
-    let mut first = String::new();
-    BufReader::new(sub.stdout.take().unwrap())
-        .read_line(&mut first)
-        .unwrap();
+    let first = sub.first_line();
     assert!(first.contains("rounds."), "{first}");
-    let status = eventually("sub to end", || sub.try_wait().unwrap());
-    assert_eq!(status.code(), Some(i32::from(exit::PASSED)));
+    assert_eq!(sub.code(), Some(i32::from(exit::PASSED)));
     publisher.signal(Signal::INT);
     publisher.wait().exits(exit::INTERRUPTED);
 }
@@ -169,15 +190,12 @@ fn a_reader_that_has_seen_enough_is_a_normal_end() {
 fn a_dry_run_that_nobody_reads_ends() {
     let (mut command, _home) =
         Natsbench::new(["pub", "--dry-run", "--count", "1000000000000"]).into_command();
-    let mut dry_run = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut first = String::new();
-    BufReader::new(dry_run.stdout.take().unwrap())
-        .read_line(&mut first)
-        .unwrap();
-    let status = eventually("the dry run to end", || dry_run.try_wait().unwrap());
-    assert_eq!(status.code(), Some(i32::from(exit::PASSED)));
+    let mut dry_run = Guarded(command.stderr(Stdio::piped()).spawn().unwrap());
+    assert!(dry_run.first_line().starts_with("rounds.game."));
+    assert_eq!(dry_run.code(), Some(i32::from(exit::PASSED)));
     let mut stderr = String::new();
     dry_run
+        .0
         .stderr
         .take()
         .unwrap()

@@ -346,3 +346,16 @@ fn a_message_that_the_broker_did_not_deliver_is_lost() {
     assert_eq!(received + lost, 50, "{load}");
     assert_eq!(result["verdict"], "fail");
 }
+
+#[test]
+fn what_comes_after_the_last_message_that_was_asked_for_is_not_lost() {
+    let broker = Broker::monitored();
+    let sub = subscriber(&broker, &["rounds.>", "--count", "7", "-o", "json"]);
+    // It sleeps while everything is sent, and finds all of it in one read, the publisher's end-of-run message included.
+    sub.signal(Signal::STOP);
+    publish(&broker, &["--count", "10", "--rate", "max"]);
+    sub.signal(Signal::CONT);
+    let load = sub.wait().exits(exit::PASSED).json()["load"].clone();
+    assert_eq!(load["received"], 7, "{load}");
+    assert_eq!(load["lost"], 0, "{load}");
+}
