@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::human::{
+use super::facts::{
     connection_parts, delivery_counts, latency_rows, nanos_text, other_publisher, rate_line,
     trust_parts, verdict_sentence, warnings,
 };
