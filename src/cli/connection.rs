@@ -200,7 +200,7 @@ impl ConnectionArgs {
         if self.local_broker {
             return self.local_endpoint(n_connections);
         }
-        let context = match self.context.as_deref().filter(|name| !name.is_empty()) {
+        let context = match self.context.as_deref() {
             Some(name) => Context::load(name)?,
             None => Context::default(),
         };
