@@ -6,6 +6,7 @@
 
 pub mod accounting;
 pub mod latency;
+pub mod lateness;
 pub mod links;
 pub mod outcome;
 pub mod pacer;

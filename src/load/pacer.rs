@@ -15,9 +15,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, MonoNanos, mono_now};
+use crate::load::lateness::Lateness;
 use crate::load::plan::Extent;
 use crate::load::publisher::{Intended, Publisher, Stamping, StreamSent};
-use crate::measure::histogram::LatencyHistogram;
 use crate::measure::schedule::Schedule;
 use crate::measure::stamp::Phase;
 use crate::units::{NANOS_PER_SEC, Rate};
@@ -82,7 +82,7 @@ pub struct PhaseOutcome {
     /// Messages sent, by stream.
     pub streams: Vec<StreamSent>,
     /// sent - intended, of every round; empty without a schedule.
-    pub lateness: LatencyHistogram,
+    pub lateness: Lateness,
     /// Connections that broke, with the reason.
     pub failures: Vec<(usize, String)>,
 }
@@ -233,7 +233,7 @@ impl Worker {
 
     fn run_phase(&mut self, plan: &PhasePlan) -> PhaseOutcome {
         self.live.n_rounds.store(0, Ordering::Relaxed);
-        let mut lateness = LatencyHistogram::new();
+        let mut lateness = Lateness::new();
         let started = mono_now().plus(LEAD_NS);
         let mut progress = PhaseProgress::new(plan, started, self.publishers.len());
         if self.stop.is_cancelled() {

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::clock::{Clock, MonoNanos, mono_now};
+use crate::load::lateness::{Backpressure, Lateness};
 use crate::load::plan::RoundsPlan;
-use crate::measure::histogram::LatencyHistogram;
 use crate::measure::stamp::{self, Phase, RunId, Stamp};
 use crate::net::direct::{Batch, DirectWriter, Flushed};
 use crate::protocol::encode;
@@ -103,6 +103,7 @@ pub struct Publisher {
     is_stamped: bool,
     streams: Vec<Stream>,
     failure: Option<io::Error>,
+    pressure: Backpressure,
     ending: Ending,
     /// Messages that wait for the client library.
     handovers: Vec<Handover>,
@@ -182,6 +183,7 @@ impl Publisher {
             is_stamped: plan.is_stamped,
             streams: streams_of(&plan.prefix),
             failure: None,
+            pressure: Backpressure::default(),
             ending: Ending::default(),
             handovers: Vec::new(),
         })
@@ -256,11 +258,12 @@ impl Publisher {
         phase: Phase,
         stamping: &Stamping,
         mut intended: impl FnMut(u64) -> Option<Intended>,
-        lateness: &mut LatencyHistogram,
+        lateness: &mut Lateness,
     ) -> u64 {
         let mut n_rounds = 0;
         loop {
             self.flush();
+            self.note_pressure();
             if self.is_blocked() || !self.is_alive() {
                 return n_rounds;
             }
@@ -273,7 +276,7 @@ impl Publisher {
                 let due = match when {
                     Intended::At(due) => {
                         let late = i64::try_from(sent.since(due)).unwrap_or(i64::MAX);
-                        lateness.record(late);
+                        lateness.record(late, self.pressure.held_back(due));
                         due
                     }
                     Intended::Now => sent,
@@ -285,6 +288,15 @@ impl Publisher {
                 return n_rounds;
             }
             self.write();
+        }
+    }
+
+    /// Reads the clock only when the connection has begun or ceased to take data.
+    fn note_pressure(&mut self) {
+        match (self.is_blocked(), self.pressure.is_blocked()) {
+            (true, false) => self.pressure.blocked(mono_now()),
+            (false, true) => self.pressure.freed(mono_now()),
+            _ => {}
         }
     }
 
@@ -376,6 +388,7 @@ impl Publisher {
 
     /// What has been sent since the last call, by stream; starts the sequence numbers anew.
     pub fn take_streams(&mut self) -> Vec<StreamSent> {
+        self.pressure = Backpressure::default();
         let mut sent = Vec::new();
         for (idx, stream) in self.streams.iter_mut().enumerate() {
             if stream.n_sent > 0 {

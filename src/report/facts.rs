@@ -244,6 +244,12 @@ pub(super) fn trust_parts(trust: &Trust) -> Vec<String> {
     if let Some(lateness_ns) = trust.lateness_p99_ns {
         parts.push(format!("lateness p99 {}", format_nanos(lateness_ns)));
     }
+    if let Some(n_rounds @ 1..) = trust.held_back_rounds {
+        parts.push(format!(
+            "{} rounds held back by a full connection",
+            format_count(n_rounds)
+        ));
+    }
     if let Some(tick_ns) = trust.tick_ns {
         parts.push(format!("sent in ticks of {}", nanos_text(tick_ns)));
     }

@@ -421,6 +421,7 @@ fn trust() -> Trust {
         rate_ratio: Some(1.0),
         lateness_p50_ns: Some(31_000),
         lateness_p99_ns: Some(322_000),
+        held_back_rounds: Some(0),
         tick_ns: None,
         cpu_throttled_ns: Some(0),
         cpu_steal_ratio: Some(0.004_2),

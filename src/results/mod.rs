@@ -316,6 +316,9 @@ pub struct Trust {
     /// 99 in 100 were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness_p99_ns: Option<i64>,
+    /// Rounds that fell due while their connection took no more data; late through no fault of the generator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_back_rounds: Option<u64>,
     /// Rounds were sent in ticks of this length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tick_ns: Option<u64>,

@@ -19,10 +19,11 @@ use super::verdict::{ended, judged, overall};
 /// The result of a `latency` run.
 pub fn of_latency(plan: &LatencyPlan, measured: &Measured) -> RunResult {
     let load = latency_load(plan, measured);
+    let lateness = measured.phase.lateness.all();
     let latency = LatencyResult {
         response: stats_of(&measured.recorder.response),
         service: stats_of(&measured.recorder.service),
-        lateness: stats_of(&measured.phase.lateness),
+        lateness: stats_of(&lateness),
     };
     let counts = measured
         .subscribers
@@ -35,7 +36,7 @@ pub fn of_latency(plan: &LatencyPlan, measured: &Measured) -> RunResult {
     let observations = slo::Observations {
         response: Some(&measured.recorder.response),
         service: Some(&measured.recorder.service),
-        lateness: Some(&measured.phase.lateness),
+        lateness: Some(&lateness),
         planned: load.planned,
         sent: load.sent,
         expected: load.expected,

@@ -143,17 +143,16 @@ pub(super) struct TrustFacts<'a> {
 }
 
 pub(super) fn trust_of(facts: &TrustFacts<'_>) -> Trust {
+    let lateness = facts.phase.map(|phase| phase.lateness.all());
+    let lateness_ns = |p_ratio| lateness.as_ref()?.percentile_ns(p_ratio);
     let has_stepped = facts.clock_drift_ns.unsigned_abs() > CLOCK_STEP_NS;
     Trust {
         rate_ratio: facts
             .phase
             .and_then(|phase| ratio(phase.n_sent, phase.n_planned)),
-        lateness_p50_ns: facts
-            .phase
-            .and_then(|phase| phase.lateness.percentile_ns(0.5)),
-        lateness_p99_ns: facts
-            .phase
-            .and_then(|phase| phase.lateness.percentile_ns(0.99)),
+        lateness_p50_ns: lateness_ns(0.5),
+        lateness_p99_ns: lateness_ns(0.99),
+        held_back_rounds: facts.phase.map(|phase| phase.lateness.n_held_back()),
         tick_ns: facts.tick_ns,
         cpu_throttled_ns: facts.host.throttled_ns,
         cpu_steal_ratio: facts.host.steal_ratio,
@@ -215,6 +214,7 @@ pub(super) fn rfc3339(clock: &Clock, moment: MonoNanos) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::lateness::Lateness;
     use crate::units::Rate;
 
     /// `n_planned` rounds at 200 a second that were all sent; the last one is due 5 ms before the end of its period.
@@ -225,7 +225,7 @@ mod tests {
             n_planned,
             n_sent: n_planned,
             streams: Vec::new(),
-            lateness: LatencyHistogram::new(),
+            lateness: Lateness::new(),
             failures: Vec::new(),
         }
     }

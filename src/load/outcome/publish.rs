@@ -63,7 +63,7 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
         Extent::Rounds(n) => set("count", format_count(n)),
         Extent::Endless => {}
     }
-    let lateness = stats_of(&published.phase.lateness);
+    let lateness = stats_of(&published.phase.lateness.all());
     RunResult {
         schema: crate::results::SCHEMA.to_owned(),
         command: "pub".to_owned(),

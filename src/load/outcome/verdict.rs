@@ -209,7 +209,7 @@ mod tests {
             ..Doubts::default()
         };
         let short = Doubts {
-            sentences: vec!["the generator sent 9 of 10 planned rounds".to_owned()],
+            sentences: vec!["9 of 10 planned rounds were sent".to_owned()],
             is_short: true,
             ..Doubts::default()
         };
