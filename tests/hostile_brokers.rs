@@ -207,7 +207,7 @@ fn pings_without_end_disturb_nothing() {
 
 #[test]
 fn a_broker_that_pings_and_reads_no_answer_cannot_hold_up_the_end() {
-    let broker = FakeBroker::start(Script::new().ping(20_000).deaf_to_subscribers());
+    let broker = FakeBroker::start(Script::new().ping(5_000).deaf_to_subscribers());
     let finished = latency(&broker.ws_url(), &[]);
     let result = finished.json();
     let count = |name: &str| result["load"][name].as_u64().expect("a count");

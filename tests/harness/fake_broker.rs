@@ -217,7 +217,11 @@ fn write_all(socket: TcpStream, messages: &Receiver<Vec<u8>>, shared: &Mutex<Sha
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        sleep_until(shared.lock().expect("no panic").delivers_from);
+        let (delivers_from, has_begun) = {
+            let shared = shared.lock().expect("no panic");
+            (shared.delivers_from, shared.n_published > 0)
+        };
+        sleep_until(delivers_from);
         if message.is_empty() {
             // The head of a binary frame of 1,000 bytes, and the first three of them.
             let _ = websocket
@@ -225,11 +229,11 @@ fn write_all(socket: TcpStream, messages: &Receiver<Vec<u8>>, shared: &Mutex<Sha
                 .write_all(&[0x82, 126, 3, 0xE8, b'M', b'S', b'G']);
             break;
         }
-        let is_info = message.starts_with(b"INFO");
-        let bytes = if is_info {
-            message
-        } else {
+        // A client that is still connecting is left alone.
+        let bytes = if has_begun {
             [&pings[..], &message].concat()
+        } else {
+            message
         };
         if websocket.send(Message::Binary(bytes.into())).is_err() {
             break;

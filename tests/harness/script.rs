@@ -108,7 +108,7 @@ impl Script {
         self
     }
 
-    /// Every write begins with so many PINGs.
+    /// From the first published message on, every write begins with so many PINGs.
     pub(crate) fn ping(mut self, n_pings: usize) -> Self {
         self.n_pings = n_pings;
         self
