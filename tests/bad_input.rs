@@ -494,7 +494,7 @@ fn a_wildcard_inside_a_token_is_a_warning_and_no_error() {
 warning: `*` and `>` are wildcards only as whole tokens; inside a token they match nothing but themselves
   rounds.type.slot*
                   ^
-error: cannot connect to the broker
+error: cannot connect to ws://127.0.0.1:1
 ";
     assert!(finished.stderr.starts_with(warning), "{}", finished.stderr);
 }

@@ -161,12 +161,33 @@ fn a_refused_connection_says_what_was_tried_why_it_failed_and_what_to_do() {
         .exits(exit::UNREACHABLE);
     let expected = format!(
         "\
-error: cannot connect to the broker
+error: cannot connect to ws://127.0.0.1:{port}
   because: no TCP connection to 127.0.0.1:{port}: Connection refused (os error 111)
   try: start a broker with `natsbench broker`, or give the right address with `--server ws://HOST:PORT`
 "
     );
     assert_eq!(finished.stderr, expected);
+}
+
+#[test]
+fn every_server_of_a_list_is_named_with_what_became_of_it() {
+    let (first, second) = (free_port(), free_port());
+    let list = format!("ws://127.0.0.1:{first},nats://127.0.0.1:{second}");
+    let finished = Natsbench::new(["pub", "-s", &list])
+        .run()
+        .exits(exit::UNREACHABLE);
+    let expected = format!(
+        "\
+error: cannot connect to ws://127.0.0.1:{first}
+  because: no TCP connection to 127.0.0.1:{first}: Connection refused (os error 111)
+  because: nor nats://127.0.0.1:{second}: no TCP connection to 127.0.0.1:{second}: Connection refused (os error 111)
+"
+    );
+    assert!(
+        finished.stderr.starts_with(&expected),
+        "{}",
+        finished.stderr
+    );
 }
 
 #[test]
@@ -179,7 +200,7 @@ fn a_name_that_does_not_resolve_is_unreachable() {
     assert!(
         finished
             .stderr
-            .starts_with("error: cannot connect to the broker\n  because: the host name `name.invalid` does not resolve\n"),
+            .starts_with("error: cannot connect to ws://name.invalid:8443\n  because: the host name `name.invalid` does not resolve\n"),
         "{}",
         finished.stderr
     );

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use crate::cli::error::CliError;
@@ -69,10 +70,7 @@ pub(crate) fn run(args: &BrokerArgs) -> Result<u8, CliError> {
                     .hint(format!("its log ends with: {log}")));
             }
         }
-        server
-            .stop()
-            .await
-            .map_err(|error| CliError::internal("cannot stop nats-server").because(&error))?;
+        server.stop().await.context("cannot stop nats-server")?;
         Ok(exit::PASSED)
     })
 }

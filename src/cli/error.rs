@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use crate::cli::exit;
 use crate::load::latency::RunError;
 use crate::load::links::LinkError;
-use crate::load::receiver::StartError;
+use crate::load::receiver::{StartError, Unreachable, error_chain};
 use crate::net::async_client::AsyncClientError;
 use crate::net::dial::{DialError, Step};
 use crate::net::ws::upgrade::UpgradeError;
@@ -209,11 +209,24 @@ fn printable_lines(text: &str) -> String {
         .join("\n    ")
 }
 
+/// What should not happen, with what was tried as its context: the user can only report it.
+impl From<anyhow::Error> for CliError {
+    fn from(error: anyhow::Error) -> Self {
+        let mut causes = error.chain();
+        let message = causes.next().map(ToString::to_string).unwrap_or_default();
+        let internal = Self::internal(message);
+        match causes.next() {
+            Some(cause) => internal.because(cause),
+            None => internal,
+        }
+    }
+}
+
 impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Link(LinkError::Dial(dial)) | RunError::Start(StartError::Dial(dial)) => {
-                Self::dial(&dial)
+                Self::unreachable(&dial)
             }
             RunError::Link(LinkError::Client(client)) => {
                 let code = match client {
@@ -223,6 +236,10 @@ impl From<RunError> for CliError {
                 Self::new(code, client.to_string())
             }
             RunError::Link(LinkError::Size(size)) => Self::usage(size.to_string()),
+            RunError::Start(StartError::NoAnswer { .. }) => {
+                Self::new(exit::UNREACHABLE, error.to_string())
+                    .hint("allow more time with `--timeout`, or look whether the server is frozen")
+            }
             RunError::Start(StartError::Refused { .. }) => {
                 Self::new(exit::UNREACHABLE, error.to_string())
                     .hint("ask for the permission to subscribe, or use credentials that have it")
@@ -241,9 +258,14 @@ impl From<RunError> for CliError {
 }
 
 impl CliError {
-    /// A connection that could not be opened.
-    pub(crate) fn dial(error: &DialError) -> Self {
-        let base = Self::new(exit::UNREACHABLE, "cannot connect to the broker").because(error);
+    /// A connection that could not be opened, to any of the servers.
+    fn unreachable(failed: &Unreachable) -> Self {
+        let mut base = Self::new(exit::UNREACHABLE, failed.to_string()).because(&failed.error);
+        for (target, error) in &failed.others {
+            base.causes
+                .push(format!("nor {target}: {}", error_chain(error)));
+        }
+        let error = &failed.error;
         let base = match error {
             DialError::Upgrade(UpgradeError::Refused(reply)) => {
                 with_reply(base, reply.status, &reply.body)
@@ -326,11 +348,24 @@ fn tls_hint(error: &rustls::Error) -> Option<&'static str> {
     Some(hint)
 }
 
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 fn dial_hint(error: &DialError) -> Option<String> {
     if let Some(hint) = error.tls_error().and_then(tls_hint) {
         return Some(hint.to_owned());
     }
     let hint = match error {
+        DialError::Tcp { attempts } if attempts.iter().any(|(_, error)| is_out_of_files(error)) => {
+            "fewer connections, or a higher limit of open files (`ulimit -n`)"
+        }
+        DialError::Dns { source, .. } if is_out_of_files(source) => {
+            "fewer connections, or a higher limit of open files (`ulimit -n`)"
+        }
         DialError::Dns { .. } => "check the host name in the URL, or use an address",
         DialError::Tcp { .. } => {
             "start a broker with `natsbench broker`, or give the right address with `--server ws://HOST:PORT`"

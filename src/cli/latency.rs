@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -176,10 +177,7 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
         }
         let measured = measure(args, &plan, hdr, stop).await;
         if let Some(server) = local {
-            server
-                .stop()
-                .await
-                .map_err(|error| CliError::internal("cannot stop nats-server").because(&error))?;
+            server.stop().await.context("cannot stop nats-server")?;
         }
         measured
     })?;

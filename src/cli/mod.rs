@@ -109,6 +109,7 @@ pub fn main() -> ExitCode {
     if let Some(error) = secrets::move_out_of_the_process_title() {
         return fail(&error, ColorWhen::Auto);
     }
+    allow_many_files();
     let command = usage::without_empty_variables(Cli::command());
     let matches = match command.try_get_matches() {
         Ok(matches) => matches,
@@ -127,6 +128,19 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => fail(&error, color),
     }
+}
+
+/// Raises the limit of open files to what this user may have: a thousand subscribers need as many, and the usual
+/// limit of 1,024 is there for programs that call `select`.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // Where the system refuses, the limit stays as it was; the connection that is one too many says so.
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 fn run(cli: Cli) -> Result<u8, CliError> {

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -71,7 +72,7 @@ impl OutputArgs {
     pub(crate) fn print(&self, result: &RunResult, color: ColorWhen) -> Result<(), CliError> {
         let mut text = Vec::new();
         write_result(&mut text, result, self.format(), style(color))
-            .map_err(|error| CliError::internal("cannot render the result").because(&error))?;
+            .context("cannot render the result")?;
         write_stdout(&text)
     }
 }
@@ -230,7 +231,7 @@ impl Drop for OutputFile {
 pub(crate) fn saved_json(result: &RunResult) -> Result<Vec<u8>, CliError> {
     let mut text = Vec::new();
     write_result(&mut text, result, Format::Json, style(ColorWhen::Never))
-        .map_err(|error| CliError::internal("cannot render the result").because(&error))?;
+        .context("cannot render the result")?;
     Ok(text)
 }
 
@@ -256,7 +257,7 @@ pub(crate) fn run_interruptible<T>(
         .enable_all()
         .worker_threads(2)
         .build()
-        .map_err(|error| CliError::internal("cannot start the runtime").because(&error))?;
+        .context("cannot start the runtime")?;
     let stop = CancellationToken::new();
     let outcome = runtime.block_on(async {
         let mut work = std::pin::pin!(work(stop.clone()));

@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use crate::cli::ColorWhen;
@@ -126,10 +127,7 @@ pub(crate) fn run(args: &PubArgs, color: ColorWhen) -> Result<u8, CliError> {
         progress.finish();
         let result = published.map(|published| outcome::of_publish(&plan, &published));
         if let Some(server) = local {
-            server
-                .stop()
-                .await
-                .map_err(|error| CliError::internal("cannot stop nats-server").because(&error))?;
+            server.stop().await.context("cannot stop nats-server")?;
         }
         Ok(result?)
     })?;

@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use crate::cli::ColorWhen;
@@ -196,8 +197,7 @@ fn summary_to_stderr(
     }
     let style = stderr_style(color);
     let mut text = Vec::new();
-    write_short(&mut text, result, style)
-        .map_err(|error| CliError::internal("cannot render the result").because(&error))?;
+    write_short(&mut text, result, style).context("cannot render the result")?;
     // There is nowhere left to say that standard error is closed.
     let _ = io::stderr().lock().write_all(&text);
     Ok(())

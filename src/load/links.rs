@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 
 use crate::load::plan::{Endpoint, PublishClient, RoundsPlan};
 use crate::load::publisher::{Ending, Handover, Outlet, Publisher};
-use crate::load::receiver::{MAX_PARALLEL_DIALS, dial_any, error_chain};
+use crate::load::receiver::{MAX_PARALLEL_DIALS, Unreachable, dial_any, error_chain};
 use crate::net::async_client::{AsyncClient, AsyncClientError, OnComplaint};
-use crate::net::dial::{ConnectionFacts, DialError};
+use crate::net::dial::ConnectionFacts;
 use crate::net::session::{Session, SessionError};
 use crate::protocol::{ServerOp, encode};
 use crate::rounds::SizeTooSmall;
@@ -27,7 +27,7 @@ const CLIENT_QUEUE_BATCHES: usize = 64;
 pub enum LinkError {
     /// No connection.
     #[error(transparent)]
-    Dial(#[from] DialError),
+    Dial(#[from] Unreachable),
     /// async-nats could not connect.
     #[error(transparent)]
     Client(#[from] AsyncClientError),

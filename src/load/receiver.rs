@@ -20,7 +20,9 @@ use crate::load::publisher::StreamSent;
 use crate::measure::recorder::Recorder;
 use crate::net::dial::{ConnectionFacts, DialError, dial};
 use crate::net::session::{Session, SessionError};
+use crate::net::target::Target;
 use crate::protocol::{Msg, ServerOp, encode};
+use crate::units::format_duration;
 
 /// Connections that one thread opens at the same time.
 pub(crate) const MAX_PARALLEL_DIALS: usize = 32;
@@ -98,7 +100,7 @@ pub struct Subscription {
 pub enum StartError {
     /// No connection.
     #[error(transparent)]
-    Dial(#[from] DialError),
+    Dial(#[from] Unreachable),
     /// The server refused a subscription.
     #[error("the server refused to subscribe to `{pattern}`: {text}")]
     Refused {
@@ -106,6 +108,14 @@ pub enum StartError {
         pattern: String,
         /// The text of `-ERR`.
         text: String,
+    },
+    /// The server said nothing at all to a subscription.
+    #[error("the server did not answer within {} when asked to subscribe to `{pattern}`", format_duration(*.limit))]
+    NoAnswer {
+        /// The pattern.
+        pattern: String,
+        /// How long it had.
+        limit: Duration,
     },
     /// The connection broke while subscribing.
     #[error("the connection broke while subscribing")]
@@ -323,8 +333,8 @@ async fn open_one(plan: &ReceiverPlan) -> Result<(Session, Ready), StartError> {
         let answer = subscribe(&mut session, subscription, idx as u64 + 1);
         let answer = tokio::time::timeout(plan.endpoint.dial.timeout, answer)
             .await
-            .map_err(|_| DialError::Timeout {
-                step: crate::net::dial::Step::Connect,
+            .map_err(|_| StartError::NoAnswer {
+                pattern: subscription.pattern.clone(),
                 limit: plan.endpoint.dial.timeout,
             })??;
         match answer {
@@ -343,21 +353,45 @@ async fn open_one(plan: &ReceiverPlan) -> Result<(Session, Ready), StartError> {
     Ok((session, Ready { facts, refused }))
 }
 
+/// No server of a list could be connected to.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect to {target}")]
+pub struct Unreachable {
+    /// The first of the list, without secrets: it is the one that was meant.
+    pub target: String,
+    /// What became of it.
+    #[source]
+    pub error: DialError,
+    /// The others, and what became of them.
+    pub others: Vec<(String, DialError)>,
+}
+
+impl Unreachable {
+    fn new(target: &Target, error: DialError) -> Self {
+        Self {
+            target: target.to_string(),
+            error,
+            others: Vec::new(),
+        }
+    }
+}
+
 /// Dials the servers in order until one answers.
 ///
 /// # Errors
-/// What the first of them said: it is the one that was meant.
-pub async fn dial_any(endpoint: &Endpoint) -> Result<(Session, ConnectionFacts), DialError> {
-    let mut first_error = None;
+/// What became of each, when none did.
+pub async fn dial_any(endpoint: &Endpoint) -> Result<(Session, ConnectionFacts), Unreachable> {
+    let mut failed: Option<Unreachable> = None;
     for target in &endpoint.servers {
         match dial(target, &endpoint.dial).await {
             Ok(opened) => return Ok(opened),
-            Err(error) => _ = first_error.get_or_insert(error),
+            Err(error) => match &mut failed {
+                None => failed = Some(Unreachable::new(target, error)),
+                Some(failed) => failed.others.push((target.to_string(), error)),
+            },
         }
     }
-    Err(first_error.unwrap_or(DialError::Tcp {
-        attempts: Vec::new(),
-    }))
+    Err(failed.expect("a plan names at least one server"))
 }
 
 /// Subscribes and waits until the server has answered; returns its complaint if it refused.
