@@ -383,7 +383,7 @@ async fn open_websocket(
         is_masked: !upgraded.unmasked,
         read_buffer_bytes: options.read_buffer_bytes,
     };
-    let mut session = Session::websocket(stream, upgraded.tail, mode).await;
+    let mut session = Session::websocket(stream, upgraded.tail, mode);
     let info = limited(Step::Info, options.timeout, await_info(&mut session)).await?;
     timings.info_ns = timer.lap_ns();
     Ok(Opened {

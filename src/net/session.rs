@@ -9,27 +9,23 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError as WsProtocolError;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::clock::MonoNanos;
 use crate::net::direct::{DirectWriter, Framing};
 use crate::net::stream::{MAX_CONTROL_BYTES, Stream, too_many_answers};
 use crate::net::ws::deflate::{DeflateError, Deflater, Inflater, MIN_COMPRESSED_BYTES};
+use crate::net::ws::deframe::{Deframer, Piece};
 use crate::net::ws::frame::{FrameDecoder, FrameError, FrameOptions, HEADROOM_BYTES, opcode, seal};
 use crate::net::ws::upgrade::masking_key;
 use crate::protocol::{Limits, Parser, ProtocolError, ServerOp};
 
-/// The largest WebSocket frame that is accepted. nats-server coalesces what is pending for a client into one
-/// frame, and `max_pending` is 64 MiB by default.
-const MAX_FRAME_BYTES: usize = 64 << 20;
-/// What tungstenite may hold that the socket has not taken: our largest message, and answers to pings. Without a
-/// limit a peer that pings without end and never reads would fill the memory.
-const MAX_WRITE_BUFFER_BYTES: usize = MAX_FRAME_BYTES + MAX_CONTROL_BYTES;
+/// The largest compressed WebSocket message that is accepted. nats-server coalesces what is pending for a client
+/// into one, and `max_pending` is 64 MiB by default.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+/// The largest frame that is accepted without compression. It is never held as a whole; no server has more than this
+/// pending for one client, so that whoever announces it is none.
+const MAX_FRAME_BYTES: u64 = 2 << 30;
 
 /// How a session ended or broke.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +45,6 @@ pub enum SessionError {
     #[error("the connection broke")]
     Io(#[source] io::Error),
     /// The peer broke the WebSocket protocol.
-    #[error("the server broke the WebSocket protocol: {0}")]
-    WebSocket(String),
-    /// A bad frame in compressed mode.
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// A bad message in compressed mode.
@@ -81,29 +74,10 @@ impl From<io::Error> for SessionError {
     }
 }
 
-impl From<WsError> for SessionError {
-    fn from(error: WsError) -> Self {
-        match error {
-            WsError::ConnectionClosed
-            | WsError::AlreadyClosed
-            | WsError::Protocol(WsProtocolError::ResetWithoutClosingHandshake) => Self::Eof,
-            WsError::Io(source) => source.into(),
-            other => Self::WebSocket(other.to_string()),
-        }
-    }
-}
-
 /// The framing below NATS.
 enum Wire {
-    Plain {
-        stream: Stream,
-        scratch: Vec<u8>,
-    },
-    WebSocket {
-        socket: Box<WebSocketStream<Stream>>,
-        is_masked: bool,
-    },
-    Deflate(Box<DeflateWire>),
+    Plain { stream: Stream, scratch: Vec<u8> },
+    WebSocket(Box<WebSocketWire>),
 }
 
 /// How a WebSocket was agreed; see [`Session::websocket`].
@@ -138,30 +112,10 @@ impl Session {
         })
     }
 
-    pub(crate) async fn websocket(stream: Stream, tail: Vec<u8>, mode: WebSocketMode) -> Self {
-        if mode.is_compressed {
-            return Self::over(Wire::Deflate(Box::new(DeflateWire::new(
-                stream, &tail, mode,
-            ))));
-        }
-        let config = WebSocketConfig::default()
-            .read_buffer_size(mode.read_buffer_bytes)
-            .write_buffer_size(0)
-            .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
-            .max_message_size(Some(MAX_FRAME_BYTES))
-            .max_frame_size(Some(MAX_FRAME_BYTES))
-            .accept_unmasked_frames(true);
-        // tungstenite masks in the client role only; after `Nats-No-Masking` was agreed neither side masks.
-        let role = if mode.is_masked {
-            Role::Client
-        } else {
-            Role::Server
-        };
-        let socket = WebSocketStream::from_partially_read(stream, tail, role, Some(config)).await;
-        Self::over(Wire::WebSocket {
-            socket: Box::new(socket),
-            is_masked: mode.is_masked,
-        })
+    pub(crate) fn websocket(stream: Stream, tail: Vec<u8>, mode: WebSocketMode) -> Self {
+        Self::over(Wire::WebSocket(Box::new(WebSocketWire::new(
+            stream, tail, mode,
+        ))))
     }
 
     fn over(wire: Wire) -> Self {
@@ -186,21 +140,7 @@ impl Session {
                 }
                 self.parser.feed(&scratch[..n]);
             }
-            Wire::WebSocket { socket, .. } => match socket.next().await {
-                Some(Ok(Message::Binary(bytes))) => self.parser.feed(&bytes),
-                // The server answers in binary; a proxy may have made text of it.
-                Some(Ok(Message::Text(text))) => self.parser.feed(text.as_bytes()),
-                Some(Ok(Message::Close(frame))) => {
-                    let (code, reason) = frame.map_or((1005, String::new()), |frame| {
-                        (frame.code.into(), frame.reason.to_string())
-                    });
-                    return Err(SessionError::Closed { code, reason });
-                }
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Err(error)) => return Err(error.into()),
-                None => return Err(SessionError::Eof),
-            },
-            Wire::Deflate(wire) => {
+            Wire::WebSocket(wire) => {
                 let parser = &mut self.parser;
                 poll_fn(|cx| wire.poll_read_into(cx, parser)).await?;
             }
@@ -212,6 +152,7 @@ impl Session {
     ///
     /// # Errors
     /// When the peer breaks the protocol; the session is then of no further use.
+    #[inline]
     pub fn next_op(&mut self) -> Result<Option<ServerOp<'_>>, SessionError> {
         Ok(self.parser.next_op()?)
     }
@@ -220,8 +161,7 @@ impl Session {
     pub fn received_at(&self) -> MonoNanos {
         match &self.wire {
             Wire::Plain { stream, .. } => stream.last_read(),
-            Wire::WebSocket { socket, .. } => socket.get_ref().last_read(),
-            Wire::Deflate(wire) => wire.stream.last_read(),
+            Wire::WebSocket(wire) => wire.stream.last_read(),
         }
     }
 
@@ -249,11 +189,7 @@ impl Session {
                 stream.flush().await?;
                 self.out.clear();
             }
-            Wire::WebSocket { socket, .. } => {
-                let bytes = std::mem::take(&mut self.out);
-                socket.send(Message::Binary(bytes.into())).await?;
-            }
-            Wire::Deflate(wire) => {
+            Wire::WebSocket(wire) => {
                 wire.queue(opcode::BINARY, &self.out);
                 self.out.clear();
                 poll_fn(|cx| wire.poll_outbox(cx)).await?;
@@ -269,17 +205,10 @@ impl Session {
     pub fn detach_writer(&mut self) -> io::Result<DirectWriter> {
         let (stream, framing, unsent) = match &mut self.wire {
             Wire::Plain { stream, .. } => (stream, Framing::Plain, Vec::new()),
-            Wire::WebSocket { socket, is_masked } => {
-                let framing = Framing::WebSocket {
-                    is_masked: *is_masked,
-                    deflater: None,
-                };
-                (socket.get_mut(), framing, Vec::new())
-            }
-            Wire::Deflate(wire) => {
+            Wire::WebSocket(wire) => {
                 let framing = Framing::WebSocket {
                     is_masked: wire.is_masked,
-                    deflater: Some(Deflater::default()),
+                    deflater: wire.deflater.take(),
                 };
                 let unsent = wire.outbox.split_off(wire.outbox_start);
                 (&mut wire.stream, framing, unsent)
@@ -308,8 +237,7 @@ impl Session {
         }
         match &mut self.wire {
             Wire::Plain { stream, .. } => _ = stream.shutdown().await,
-            Wire::WebSocket { socket, .. } => _ = socket.as_mut().close(None).await,
-            Wire::Deflate(wire) => {
+            Wire::WebSocket(wire) => {
                 wire.queue(opcode::CLOSE, &1000_u16.to_be_bytes());
                 _ = poll_fn(|cx| wire.poll_outbox(cx)).await;
             }
@@ -317,16 +245,16 @@ impl Session {
     }
 }
 
-/// WebSocket with permessage-deflate, on our own frames.
-struct DeflateWire {
+/// WebSocket on our own frames.
+struct WebSocketWire {
     stream: Stream,
-    decoder: FrameDecoder,
-    inflater: Inflater,
-    deflater: Deflater,
+    inbound: Inbound,
+    /// `None` where compression was not agreed, or went with the detached writing side.
+    deflater: Option<Deflater>,
     is_masked: bool,
     scratch: Vec<u8>,
-    /// Payload of a fragmented message so far, and whether it is compressed.
-    partial: Option<(Vec<u8>, bool)>,
+    /// How much of `scratch` came behind the upgrade and was not looked at yet.
+    n_tail_bytes: usize,
     /// Sealed frames; from `outbox_start` on the socket has not taken them. They wait here and not in a future, so
     /// that a read that is dropped takes no half-sent pong with it.
     outbox: Vec<u8>,
@@ -336,16 +264,55 @@ struct DeflateWire {
     ended: Option<SessionError>,
 }
 
-impl DeflateWire {
-    fn new(stream: Stream, tail: &[u8], mode: WebSocketMode) -> Self {
+/// What is done with the bytes that arrive.
+enum Inbound {
+    /// They are passed on as they come: a message must not wait for the end of its frame.
+    Streamed(Deframer),
+    /// They can be inflated when a message is whole.
+    Compressed(Box<Compressed>),
+}
+
+/// The receiving side of permessage-deflate.
+struct Compressed {
+    decoder: FrameDecoder,
+    inflater: Inflater,
+    /// Payload of a fragmented message so far, and whether it is compressed.
+    partial: Option<(Vec<u8>, bool)>,
+}
+
+/// What one frame, or what there is of it, came to.
+enum Drained {
+    /// The parser got something.
+    Fed,
+    /// A pong is to be sent with this payload.
+    Pinged(Vec<u8>),
+    /// Nothing.
+    Skipped,
+    /// There is nothing left to look at.
+    NeedsBytes,
+}
+
+impl WebSocketWire {
+    fn new(stream: Stream, tail: Vec<u8>, mode: WebSocketMode) -> Self {
+        let inbound = if mode.is_compressed {
+            Inbound::Compressed(Box::new(Compressed {
+                decoder: FrameDecoder::new(MAX_MESSAGE_BYTES as u64, &[]),
+                inflater: Inflater::new(MAX_MESSAGE_BYTES),
+                partial: None,
+            }))
+        } else {
+            Inbound::Streamed(Deframer::new(MAX_FRAME_BYTES))
+        };
+        let n_tail_bytes = tail.len();
+        let mut scratch = tail;
+        scratch.resize(n_tail_bytes.max(mode.read_buffer_bytes), 0);
         Self {
             stream,
-            decoder: FrameDecoder::new(MAX_FRAME_BYTES as u64, tail),
-            inflater: Inflater::new(MAX_FRAME_BYTES),
-            deflater: Deflater::default(),
+            inbound,
+            deflater: mode.is_compressed.then(Deflater::default),
             is_masked: mode.is_masked,
-            scratch: vec![0; mode.read_buffer_bytes],
-            partial: None,
+            scratch,
+            n_tail_bytes,
             outbox: Vec::new(),
             outbox_start: 0,
             needs_flush: false,
@@ -353,14 +320,19 @@ impl DeflateWire {
         }
     }
 
-    /// Hands on what is already there, or reads once; sends what waits to be sent as far as the socket takes it.
+    /// Reads once and hands on what came, until the parser has got something; sends what waits to be sent as far as the
+    /// socket takes it.
     fn poll_read_into(
         &mut self,
         cx: &mut Context<'_>,
         parser: &mut Parser,
     ) -> Poll<Result<(), SessionError>> {
+        if let Some(error) = self.ended.take() {
+            return Poll::Ready(Err(error));
+        }
+        let mut n_bytes = std::mem::take(&mut self.n_tail_bytes);
         loop {
-            let has_progress = self.drain(parser)?;
+            let has_progress = self.drain(n_bytes, parser)?;
             let sent = self.poll_outbox(cx);
             if has_progress {
                 return Poll::Ready(Ok(()));
@@ -374,25 +346,43 @@ impl DeflateWire {
                     _ => return Poll::Pending,
                 },
             }
-            if buf.filled().is_empty() {
+            n_bytes = buf.filled().len();
+            if n_bytes == 0 {
                 return Poll::Ready(Err(SessionError::Eof));
             }
-            self.decoder.feed(buf.filled());
         }
     }
 
-    /// Feeds whole messages to the parser; returns whether there were any. What ends the connection behind them is
-    /// kept for the next call: a server says why it closes in the same segment as the close frame.
-    fn drain(&mut self, parser: &mut Parser) -> Result<bool, SessionError> {
-        if let Some(error) = self.ended.take() {
-            return Err(error);
+    /// Feeds the parser with the first bytes of `scratch`; returns whether it got any. What ends the connection behind
+    /// them is kept for the next call: a server says why it closes in the same segment as the close frame.
+    fn drain(&mut self, n_bytes: usize, parser: &mut Parser) -> Result<bool, SessionError> {
+        let mut bytes = &self.scratch[..n_bytes];
+        if let Inbound::Compressed(compressed) = &mut self.inbound {
+            compressed.decoder.feed(std::mem::take(&mut bytes));
         }
         let mut has_progress = false;
         loop {
-            match self.next_message(parser) {
-                Ok(Drained::Fed) => has_progress = true,
-                Ok(Drained::Control) => {}
+            let drained = match &mut self.inbound {
+                Inbound::Streamed(deframer) => next_piece(deframer, &mut bytes, parser),
+                Inbound::Compressed(compressed) => compressed.next_message(parser),
+            };
+            let result = match drained {
+                Ok(Drained::Fed) => {
+                    has_progress = true;
+                    Ok(())
+                }
+                Ok(Drained::Pinged(payload)) => answer_ping(
+                    &mut self.outbox,
+                    self.outbox_start,
+                    self.is_masked,
+                    &payload,
+                ),
+                Ok(Drained::Skipped) => Ok(()),
                 Ok(Drained::NeedsBytes) => return Ok(has_progress),
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => {}
                 Err(error) if has_progress => {
                     self.ended = Some(error);
                     return Ok(true);
@@ -402,96 +392,17 @@ impl DeflateWire {
         }
     }
 
-    /// Takes one frame.
-    fn next_message(&mut self, parser: &mut Parser) -> Result<Drained, SessionError> {
-        let Some(frame) = self.decoder.next_frame()? else {
-            return Ok(Drained::NeedsBytes);
-        };
-        match frame.opcode {
-            opcode::BINARY | opcode::TEXT => {
-                if self.partial.is_some() {
-                    return Err(FrameError::Unfinished.into());
-                }
-                if !frame.is_final {
-                    self.partial = Some((frame.payload.to_vec(), frame.is_compressed));
-                    return Ok(Drained::Control);
-                }
-                let payload = if frame.is_compressed {
-                    self.inflater.inflate(frame.payload)?
-                } else {
-                    frame.payload
-                };
-                parser.feed(payload);
-                Ok(Drained::Fed)
-            }
-            opcode::CONTINUATION => {
-                let Some((message, is_compressed)) = &mut self.partial else {
-                    return Err(FrameError::NothingToContinue.into());
-                };
-                if message.len() + frame.payload.len() > MAX_FRAME_BYTES {
-                    return Err(DeflateError::TooLong {
-                        limit_bytes: MAX_FRAME_BYTES,
-                    }
-                    .into());
-                }
-                message.extend_from_slice(frame.payload);
-                if !frame.is_final {
-                    return Ok(Drained::Control);
-                }
-                let payload = if *is_compressed {
-                    self.inflater.inflate(message)?
-                } else {
-                    message
-                };
-                parser.feed(payload);
-                self.partial = None;
-                Ok(Drained::Fed)
-            }
-            opcode::PING => {
-                let payload = frame.payload.to_vec();
-                if self.outbox.len() - self.outbox_start > MAX_CONTROL_BYTES {
-                    return Err(too_many_answers().into());
-                }
-                self.queue(opcode::PONG, &payload);
-                Ok(Drained::Control)
-            }
-            opcode::PONG => Ok(Drained::Control),
-            opcode::CLOSE => {
-                let (code, reason) = frame
-                    .payload
-                    .split_first_chunk::<2>()
-                    .map_or((1005, &[][..]), |(code, rest)| {
-                        (u16::from_be_bytes(*code), rest)
-                    });
-                Err(SessionError::Closed {
-                    code,
-                    reason: String::from_utf8_lossy(reason).into_owned(),
-                })
-            }
-            opcode => Err(FrameError::UnknownOpcode { opcode }.into()),
-        }
-    }
-
     /// Seals a frame and puts it behind those that wait.
     fn queue(&mut self, opcode: u8, payload: &[u8]) {
-        let mut frame = vec![0; HEADROOM_BYTES];
-        let is_compressed = opcode == opcode::BINARY && payload.len() >= MIN_COMPRESSED_BYTES;
-        if is_compressed {
-            self.deflater.deflate(payload, &mut frame);
-        } else {
-            frame.extend_from_slice(payload);
+        let is_long = opcode == opcode::BINARY && payload.len() >= MIN_COMPRESSED_BYTES;
+        match &mut self.deflater {
+            Some(deflater) if is_long => {
+                let mut small = Vec::new();
+                deflater.deflate(payload, &mut small);
+                append_frame(&mut self.outbox, opcode, true, self.is_masked, &small);
+            }
+            _ => append_frame(&mut self.outbox, opcode, false, self.is_masked, payload),
         }
-        let mask = self.is_masked.then(masking_key);
-        let start = seal(
-            &mut frame,
-            HEADROOM_BYTES,
-            FrameOptions {
-                opcode,
-                is_compressed,
-                mask,
-            },
-        );
-        self.outbox.extend_from_slice(&frame[start..]);
     }
 
     /// Writes what waits.
@@ -515,14 +426,121 @@ impl DeflateWire {
     }
 }
 
-/// What became of one frame.
-enum Drained {
-    /// A message went to the parser.
-    Fed,
-    /// A control frame, or a part of a message.
-    Control,
-    /// There is no whole frame.
-    NeedsBytes,
+impl Compressed {
+    /// Takes one frame.
+    fn next_message(&mut self, parser: &mut Parser) -> Result<Drained, SessionError> {
+        let Some(frame) = self.decoder.next_frame()? else {
+            return Ok(Drained::NeedsBytes);
+        };
+        match frame.opcode {
+            opcode::BINARY | opcode::TEXT => {
+                if self.partial.is_some() {
+                    return Err(FrameError::Unfinished.into());
+                }
+                if !frame.is_final {
+                    self.partial = Some((frame.payload.to_vec(), frame.is_compressed));
+                    return Ok(Drained::Skipped);
+                }
+                let payload = if frame.is_compressed {
+                    self.inflater.inflate(frame.payload)?
+                } else {
+                    frame.payload
+                };
+                parser.feed(payload);
+                Ok(Drained::Fed)
+            }
+            opcode::CONTINUATION => {
+                let Some((message, is_compressed)) = &mut self.partial else {
+                    return Err(FrameError::NothingToContinue.into());
+                };
+                if message.len() + frame.payload.len() > MAX_MESSAGE_BYTES {
+                    return Err(DeflateError::TooLong {
+                        limit_bytes: MAX_MESSAGE_BYTES,
+                    }
+                    .into());
+                }
+                message.extend_from_slice(frame.payload);
+                if !frame.is_final {
+                    return Ok(Drained::Skipped);
+                }
+                let payload = if *is_compressed {
+                    self.inflater.inflate(message)?
+                } else {
+                    message
+                };
+                parser.feed(payload);
+                self.partial = None;
+                Ok(Drained::Fed)
+            }
+            opcode::PING => Ok(Drained::Pinged(frame.payload.to_vec())),
+            opcode::PONG => Ok(Drained::Skipped),
+            opcode::CLOSE => Err(closed(frame.payload)),
+            opcode => Err(FrameError::UnknownOpcode { opcode }.into()),
+        }
+    }
+}
+
+/// Takes what there is of one frame.
+fn next_piece(
+    deframer: &mut Deframer,
+    bytes: &mut &[u8],
+    parser: &mut Parser,
+) -> Result<Drained, SessionError> {
+    Ok(match deframer.next_piece(bytes)? {
+        Some(Piece::Data(data)) => {
+            parser.feed(data);
+            Drained::Fed
+        }
+        Some(Piece::Ping(payload)) => Drained::Pinged(payload.to_vec()),
+        Some(Piece::Pong) => Drained::Skipped,
+        Some(Piece::Close(payload)) => return Err(closed(payload)),
+        None => Drained::NeedsBytes,
+    })
+}
+
+/// The end of a connection by a close frame.
+fn closed(payload: &[u8]) -> SessionError {
+    let (code, reason) = payload
+        .split_first_chunk::<2>()
+        .map_or((1005, &[][..]), |(code, rest)| {
+            (u16::from_be_bytes(*code), rest)
+        });
+    SessionError::Closed {
+        code,
+        reason: String::from_utf8_lossy(reason).into_owned(),
+    }
+}
+
+/// Queues a pong. Bounded, because a peer may ping and never read.
+fn answer_ping(
+    outbox: &mut Vec<u8>,
+    outbox_start: usize,
+    is_masked: bool,
+    payload: &[u8],
+) -> Result<(), SessionError> {
+    if outbox.len() - outbox_start > MAX_CONTROL_BYTES {
+        return Err(too_many_answers().into());
+    }
+    append_frame(outbox, opcode::PONG, false, is_masked, payload);
+    Ok(())
+}
+
+fn append_frame(
+    out: &mut Vec<u8>,
+    opcode: u8,
+    is_compressed: bool,
+    is_masked: bool,
+    payload: &[u8],
+) {
+    let mut frame = vec![0; HEADROOM_BYTES];
+    frame.extend_from_slice(payload);
+    let options = FrameOptions {
+        opcode,
+        is_compressed,
+        mask: is_masked.then(masking_key),
+    };
+    let start = seal(&mut frame, HEADROOM_BYTES, options);
+    out.extend_from_slice(&frame[start..]);
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ fn mode(is_compressed: bool) -> WebSocketMode {
 
 async fn deflate_session() -> (Session, TcpStream) {
     let (stream, peer) = pair().await;
-    let session = Session::websocket(stream, Vec::new(), mode(true)).await;
+    let session = Session::websocket(stream, Vec::new(), mode(true));
     (session, peer)
 }
 
@@ -121,7 +121,7 @@ async fn a_read_that_is_dropped_takes_no_pong_with_it() {
 async fn what_comes_with_the_close_frame_is_read_before_it() {
     for is_compressed in [true, false] {
         let (stream, mut peer) = pair().await;
-        let mut session = Session::websocket(stream, Vec::new(), mode(is_compressed)).await;
+        let mut session = Session::websocket(stream, Vec::new(), mode(is_compressed));
         let refusal = frame(0x82, b"-ERR 'Authorization Violation'\r\n");
         let close = frame(0x88, b"\x03\xF0Authentication Failure");
         peer.write_all(&[refusal, close].concat()).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_peer_that_pings_without_end_and_never_reads_is_given_up() {
 async fn the_writing_side_is_detached_once() {
     for is_compressed in [true, false] {
         let (stream, _peer) = pair().await;
-        let mut session = Session::websocket(stream, Vec::new(), mode(is_compressed)).await;
+        let mut session = Session::websocket(stream, Vec::new(), mode(is_compressed));
         let _writer = session.detach_writer().unwrap();
         let error = session.detach_writer().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
@@ -211,7 +211,7 @@ async fn a_session_without_its_writing_side_says_no_goodbye() {
     for is_websocket in [true, false] {
         let (stream, mut peer) = pair().await;
         let mut session = if is_websocket {
-            Session::websocket(stream, Vec::new(), mode(false)).await
+            Session::websocket(stream, Vec::new(), mode(false))
         } else {
             Session::plain(stream, 4096)
         };
@@ -233,7 +233,7 @@ async fn survives(bytes: &[u8]) {
         let (stream, mut peer) = pair().await;
         let mut session = match framing {
             0 => Session::plain(stream, 4096),
-            _ => Session::websocket(stream, Vec::new(), mode(framing == 1)).await,
+            _ => Session::websocket(stream, Vec::new(), mode(framing == 1)),
         };
         let sending = async {
             // The session may end before it has read everything.

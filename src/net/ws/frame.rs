@@ -26,9 +26,9 @@ pub mod opcode {
 /// connections their memory for ever.
 const MAX_KEPT_BYTES: usize = 128 << 10;
 
-const FIN: u8 = 0x80;
+pub(super) const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
-const MASKED: u8 = 0x80;
+pub(super) const MASKED: u8 = 0x80;
 
 /// How a frame is to be written.
 #[derive(Debug, Clone, Copy)]
