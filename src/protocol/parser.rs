@@ -181,6 +181,45 @@ impl Parser {
     /// When the stream is not the NATS protocol; every later call says the same.
     #[inline]
     pub fn next_op(&mut self) -> Result<Option<ServerOp<'_>>, ProtocolError> {
+        match self.plain_message() {
+            Some(found) => Ok(Some(ServerOp::Msg(found.view(&self.buffer)))),
+            None => self.next_op_of_any_kind(),
+        }
+    }
+
+    /// A whole message without reply and headers, written as nats-server writes it, at the front of the buffer: nearly
+    /// every operation of a stream of rounds. `None` says nothing about what else may be there.
+    #[inline]
+    fn plain_message(&mut self) -> Option<PlainMsg> {
+        let unread = self.buffer.get(self.start..)?;
+        let line = unread.strip_prefix(b"MSG ")?;
+        let subject_bytes = bytes_before_blank(line)?;
+        let (sid, rest) = leading_number(line[subject_bytes..].strip_prefix(b" ")?)?;
+        let (total_bytes, rest) = leading_number(rest.strip_prefix(b" ")?)?;
+        let rest = rest.strip_prefix(b"\r\n")?;
+        let total_bytes = usize::try_from(total_bytes).ok()?;
+        let line_bytes = unread.len() - rest.len();
+        let is_within_limits = subject_bytes > 0
+            && total_bytes <= self.limits.max_payload_bytes
+            && line_bytes <= self.limits.max_control_line_bytes;
+        if !is_within_limits
+            || !rest.get(total_bytes..)?.starts_with(b"\r\n")
+            || self.failure.is_some()
+        {
+            return None;
+        }
+        let found = PlainMsg {
+            subject_start: self.start + b"MSG ".len(),
+            subject_bytes,
+            sid,
+            payload_start: self.start + line_bytes,
+            payload_bytes: total_bytes,
+        };
+        self.consume(line_bytes + total_bytes + 2);
+        Some(found)
+    }
+
+    fn next_op_of_any_kind(&mut self) -> Result<Option<ServerOp<'_>>, ProtocolError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -353,6 +392,28 @@ impl Parser {
     }
 }
 
+/// A message without reply and headers, as places in the buffer.
+struct PlainMsg {
+    subject_start: usize,
+    subject_bytes: usize,
+    sid: u64,
+    payload_start: usize,
+    payload_bytes: usize,
+}
+
+impl PlainMsg {
+    #[inline]
+    fn view<'a>(&self, buffer: &'a [u8]) -> Msg<'a> {
+        Msg {
+            subject: &buffer[self.subject_start..][..self.subject_bytes],
+            sid: self.sid,
+            reply: None,
+            headers: None,
+            payload: &buffer[self.payload_start..][..self.payload_bytes],
+        }
+    }
+}
+
 /// An operation as ranges of the buffer.
 enum Found {
     Info(std::ops::Range<usize>),
@@ -451,6 +512,39 @@ fn parse_args(buffer: &[u8], args: std::ops::Range<usize>, has_headers: bool) ->
         header_bytes: header_bytes.map(usize::try_from).transpose().ok()?,
         total_bytes,
     })
+}
+
+/// How many bytes come before the first blank or control character, eight at a time.
+#[inline]
+fn bytes_before_blank(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (idx, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The lowest byte whose top bit comes out set is less than 0x21; what a borrow sets lies above it.
+        let found = word.wrapping_sub(0x21 * ONES) & !word & (0x80 * ONES);
+        if found != 0 {
+            return Some(idx * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|byte| *byte <= b' ')?;
+    Some(bytes.len() - rest.len() + at)
+}
+
+/// A decimal number of at most 19 digits, and what follows it.
+#[inline]
+fn leading_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    const MAX_DIGITS: usize = 19;
+    let mut value = 0_u64;
+    let mut rest = bytes;
+    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+        if bytes.len() - rest.len() == MAX_DIGITS {
+            return None;
+        }
+        value = value * 10 + u64::from(digit - b'0');
+        rest = behind;
+    }
+    (rest.len() < bytes.len()).then_some((value, rest))
 }
 
 /// A decimal number of at most 19 digits.

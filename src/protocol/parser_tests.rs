@@ -86,6 +86,27 @@ fn a_message_has_subject_sid_and_payload() {
 }
 
 #[test]
+fn blanks_are_found_wherever_they_are() {
+    for length in 0..20 {
+        for at in 0..length {
+            for byte in 0..=u8::MAX {
+                let mut bytes = vec![0xFF; length];
+                bytes[at] = byte;
+                // A second one behind it must not hide the first.
+                bytes.push(b' ');
+                let expected = if byte <= b' ' { at } else { length };
+                assert_eq!(
+                    bytes_before_blank(&bytes),
+                    Some(expected),
+                    "{byte:#x} at {at} of {length}"
+                );
+            }
+        }
+    }
+    assert_eq!(bytes_before_blank(b"a.subject.without.end"), None);
+}
+
+#[test]
 fn a_message_with_headers_separates_them_from_the_payload() {
     one(b"HMSG a 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", |op| {
         let ServerOp::Msg(msg) = op else {
