@@ -369,11 +369,14 @@ impl Observer {
             seen.note = Some("warm-up");
             return seen;
         }
+        let mut is_new_stream = false;
         let arrival = match self.account_idx(stamp.run, message.sid) {
             Some(idx) => {
-                self.accounts[idx]
-                    .deliveries
-                    .observe(stamp.publisher, stamp.stream, stamp.seq)
+                let deliveries = &mut self.accounts[idx].deliveries;
+                let n_streams = deliveries.n_streams();
+                let arrival = deliveries.observe(stamp.publisher, stamp.stream, stamp.seq);
+                is_new_stream = deliveries.n_streams() > n_streams;
+                arrival
             }
             None => Arrival::Untracked,
         };
@@ -390,11 +393,8 @@ impl Observer {
             Arrival::LateUnknown => seen.note = Some("late"),
             Arrival::Untracked => self.n_untracked += 1,
         }
-        if stamp.seq == 0
-            || self
-                .subject_of(stamp.run, stamp.publisher, stamp.stream)
-                .is_none()
-        {
+        // Streams that the end-of-run message opened were named by it.
+        if is_new_stream {
             self.learn_subject(
                 stamp.run,
                 stamp.publisher,
@@ -471,14 +471,11 @@ impl Observer {
         let Some(n_left) = &self.shared.n_left else {
             return true;
         };
-        let taken = n_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            left.checked_sub(1)
-        });
-        match taken {
-            Ok(1) | Err(_) => self.is_done = true,
-            Ok(_) => {}
-        }
-        taken.is_ok()
+        // All connections of a run are on one thread, so that nothing comes between load and store.
+        let left = n_left.load(Ordering::Relaxed);
+        n_left.store(left.saturating_sub(1), Ordering::Relaxed);
+        self.is_done = left <= 1;
+        left > 0
     }
 
     fn show(&mut self, message: &Msg<'_>, seen: &Seen) {

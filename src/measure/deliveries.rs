@@ -270,6 +270,12 @@ impl Deliveries {
                 .all(|counts| counts.expected == Some(counts.received))
     }
 
+    /// Streams known.
+    #[inline]
+    pub fn n_streams(&self) -> usize {
+        self.streams.len()
+    }
+
     /// The counts of each stream, in the order in which they appeared.
     pub fn streams(&self) -> impl Iterator<Item = StreamCounts> + '_ {
         self.streams
