@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use anstyle::{AnsiColor, Style};
+use unicode_width::UnicodeWidthChar as _;
 
 use crate::cli::exit;
 use crate::load::latency::RunError;
@@ -169,22 +170,9 @@ fn columns(text: &str) -> usize {
     text.chars().map(column_width).sum()
 }
 
-/// How many columns of a terminal a character takes: none for marks that combine with the one before, two for
-/// East Asian and emoji, one for all others (a control character is shown as a replacement character).
+/// How many columns of a terminal a character takes; a control character is shown as a replacement character.
 fn column_width(c: char) -> usize {
-    match u32::from(c) {
-        0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f
-        | 0x2e80..=0xa4cf
-        | 0xac00..=0xd7a3
-        | 0xf900..=0xfaff
-        | 0xfe30..=0xfe6f
-        | 0xff00..=0xff60
-        | 0xffe0..=0xffe6
-        | 0x1f300..=0x1faff
-        | 0x20000..=0x3fffd => 2,
-        _ => 1,
-    }
+    c.width().unwrap_or(1)
 }
 
 /// Text from a server or a file, with control characters made harmless for a terminal.
