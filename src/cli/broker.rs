@@ -1,16 +1,19 @@
 //! `broker`: a local nats-server until Ctrl-C; and the search for a nats-server, shared with `--local-broker`.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 
+use crate::cli::connection::parse_target;
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::output::{run_interruptible, write_stdout};
 use crate::net::managed_server::{
     FindServer, ManagedServer, ManagedServerConfig, Port, Ports, find_server,
 };
+use crate::net::target::Target;
 
 /// Flags of `broker`.
 #[derive(Debug, Args)]
@@ -97,7 +100,24 @@ async fn start(config: ManagedServerConfig) -> Result<ManagedServer, CliError> {
     })
 }
 
-/// A server of this run's own, for `--local-broker`.
-pub(crate) async fn start_local() -> Result<ManagedServer, CliError> {
-    start(server_config(None)?).await
+/// Runs work beside a server of this run's own where `--local-broker` asks for one; the work gets its WebSocket.
+pub(crate) async fn beside_local_broker<T>(
+    is_wanted: bool,
+    work: impl AsyncFnOnce(Option<Target>) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    if !is_wanted {
+        return work(None).await;
+    }
+    let server = start(server_config(None)?).await?;
+    let target = parse_target(server.websocket_url())?;
+    let done = work(Some(target)).await;
+    if let Err(error) = server.stop().await {
+        // What was measured is not lost for it; the kernel ends the server with us.
+        let warning = CliError::internal("cannot stop nats-server").because(&error);
+        // There is nowhere left to say that standard error is closed.
+        let _ = io::stderr()
+            .lock()
+            .write_all(warning.render(false).as_bytes());
+    }
+    done
 }

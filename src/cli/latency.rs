@@ -6,12 +6,11 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ColorWhen;
-use crate::cli::broker::start_local;
+use crate::cli::broker::beside_local_broker;
 use crate::cli::connection::{ConnectionArgs, parse_target};
 use crate::cli::error::CliError;
 use crate::cli::output::{OutputArgs, OutputFile, exit_code, run_interruptible, saved_json};
@@ -20,7 +19,6 @@ use crate::load::latency::{self, Watch};
 use crate::load::outcome;
 use crate::load::plan::{Endpoint, LatencyPlan};
 use crate::measure::slo::Objective;
-use crate::net::target::Target;
 use crate::report::hdr_log::HdrLog;
 use crate::rounds::ExtrasForm;
 use crate::units::{Rate, RateLimit, parse_duration};
@@ -163,28 +161,23 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
     }
     args.rounds.warn(color);
     let result = run_interruptible(async |stop| {
-        let local = if args.connection.local_broker {
-            Some(start_local().await?)
-        } else {
-            None
-        };
-        if let Some(server) = &local {
-            let target: Target = parse_target(server.websocket_url())?;
-            plan.subscribe_at.servers = vec![target.clone()];
-            if args.pub_server.is_none() {
-                plan.publish_at.servers = vec![target];
+        beside_local_broker(args.connection.local_broker, async |local| {
+            if let Some(target) = local {
+                plan.subscribe_at.servers = vec![target.clone()];
+                if args.pub_server.is_none() {
+                    plan.publish_at.servers = vec![target];
+                }
             }
-        }
-        let measured = measure(args, &plan, hdr, stop).await;
-        if let Some(server) = local {
-            server.stop().await.context("cannot stop nats-server")?;
-        }
-        measured
+            measure(args, &plan, hdr, stop).await
+        })
+        .await
     })?;
+    // Each is tried, whatever becomes of the other: a full disk must not take the report with it.
+    let printed = args.output.print(&result, color);
     if let Some(file) = save {
         file.replace(&saved_json(&result)?)?;
     }
-    args.output.print(&result, color)?;
+    printed?;
     Ok(exit_code(&result))
 }
 

@@ -3,12 +3,11 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 
 use crate::cli::ColorWhen;
-use crate::cli::broker::start_local;
-use crate::cli::connection::{ConnectionArgs, parse_target};
+use crate::cli::broker::beside_local_broker;
+use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::output::{
@@ -109,27 +108,21 @@ pub(crate) fn run(args: &PubArgs, color: ColorWhen) -> Result<u8, CliError> {
         return dry_run(&plan);
     }
     let result = run_interruptible(async |stop| {
-        let local = if args.connection.local_broker {
-            Some(start_local().await?)
-        } else {
-            None
-        };
-        if let Some(server) = &local {
-            plan.endpoint.servers = vec![parse_target(server.websocket_url())?];
-        }
-        let mut progress = args.output.progress();
-        let watch = Watch {
-            stop,
-            on_progress: &mut |snapshot| progress.update(snapshot),
-            on_interval: &mut |_| {},
-        };
-        let published = publish::run(&plan, watch).await;
-        progress.finish();
-        let result = published.map(|published| outcome::of_publish(&plan, &published));
-        if let Some(server) = local {
-            server.stop().await.context("cannot stop nats-server")?;
-        }
-        Ok(result?)
+        beside_local_broker(args.connection.local_broker, async |local| {
+            if let Some(target) = local {
+                plan.endpoint.servers = vec![target];
+            }
+            let mut progress = args.output.progress();
+            let watch = Watch {
+                stop,
+                on_progress: &mut |snapshot| progress.update(snapshot),
+                on_interval: &mut |_| {},
+            };
+            let published = publish::run(&plan, watch).await;
+            progress.finish();
+            Ok(outcome::of_publish(&plan, &published?))
+        })
+        .await
     })?;
     args.output.print(&result, color)?;
     // Without an end of its own, Ctrl-C is how a `pub` is meant to end; the code still says that it was.
