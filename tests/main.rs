@@ -16,6 +16,7 @@ mod broker_command;
 mod completions;
 mod contexts;
 mod credentials;
+mod deploy;
 mod exit_codes;
 mod help;
 mod hostile_brokers;
