@@ -170,7 +170,7 @@ fn the_human_report_fits_on_a_screen() {
     let lines: Vec<&str> = finished.stdout.lines().collect();
     assert!(lines[0].starts_with("PASS: "), "{}", finished.stdout);
     assert!(
-        lines.len() <= 40,
+        lines.len() <= 30,
         "{} lines:\n{}",
         lines.len(),
         finished.stdout

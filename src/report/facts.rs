@@ -239,10 +239,7 @@ pub(super) fn latency_rows(columns: &[(&str, &LatencyStats)]) -> Vec<Vec<String>
 pub(super) fn trust_parts(trust: &Trust) -> Vec<String> {
     let mut parts = Vec::new();
     if let Some(ratio) = trust.rate_ratio {
-        parts.push(format!("{} of the plan was sent", format_percent(ratio)));
-    }
-    if let Some(lateness_ns) = trust.lateness_p99_ns {
-        parts.push(format!("lateness p99 {}", format_nanos(lateness_ns)));
+        parts.push(format!("{} of the plan sent", format_percent(ratio)));
     }
     if let Some(n_rounds @ 1..) = trust.held_back_rounds {
         parts.push(format!(

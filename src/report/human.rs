@@ -10,8 +10,8 @@ use super::facts::{
     connection_parts, delivery_counts, latency_rows, losses, other_publisher, rate_line,
     timing_parts, trust_parts, verdict_sentence, warnings,
 };
-use super::table::{fill, wrap, write_columns};
-use crate::results::{LatencyStats, RunResult, SloResult, Verdict};
+use super::table::{column_lines, fill, side_by_side, wrap};
+use crate::results::{Bar, LatencyStats, RunResult, SloResult, Verdict};
 use crate::units::{format_count, format_decimal};
 
 pub(super) fn write(out: &mut dyn Write, result: &RunResult, style: Style) -> io::Result<()> {
@@ -170,14 +170,36 @@ impl Page<'_> {
             return Ok(());
         }
         writeln!(self.out)?;
-        write_columns(self.out, "", &latency_rows(&present))?;
-        if let Some(bars) = result.histogram.as_ref().filter(|bars| bars.len() > 1) {
-            writeln!(self.out)?;
-            for line in histogram_lines(bars, self.width() - 2, self.style.unicode) {
-                writeln!(self.out, "  {line}")?;
-            }
+        let table = column_lines(&latency_rows(&present));
+        let bars = result.histogram.as_ref().filter(|bars| bars.len() > 1);
+        for line in self.beside_histogram(table, bars.map_or(&[], Vec::as_slice)) {
+            writeln!(self.out, "{line}")?;
         }
         Ok(())
+    }
+
+    /// The histogram to the right of the table, so that the report fits one screen, or below it where there is no room.
+    fn beside_histogram(&self, table: Vec<String>, bars: &[Bar]) -> Vec<String> {
+        const GAP: usize = 3;
+        if bars.is_empty() {
+            return table;
+        }
+        let columns = |line: &String| line.chars().count();
+        let table_width = table.iter().map(columns).max().unwrap_or(0);
+        let room = self.width().saturating_sub(table_width + GAP);
+        let mut lines = histogram_lines(bars, room, self.style.unicode);
+        if lines.iter().all(|line| columns(line) <= room) {
+            // The first line of the table is its head.
+            lines.insert(0, "response".to_owned());
+            return side_by_side(&table, &lines, GAP);
+        }
+        let below = histogram_lines(bars, self.width() - 2, self.style.unicode);
+        let below = below.iter().map(|line| format!("  {line}"));
+        table
+            .into_iter()
+            .chain([String::new()])
+            .chain(below)
+            .collect()
     }
 
     fn trust(&mut self, result: &RunResult) -> io::Result<()> {
@@ -243,11 +265,11 @@ fn next_command(result: &RunResult) -> Option<[String; 2]> {
     if result.slo.is_empty() {
         return told(
             "natsbench latency --slo 'p99<2ms' --slo 'lost==0'",
-            "exit code 4 if missed",
+            "a gate for CI",
         );
     }
     told(
         "natsbench latency --save result.json --hdr result.hlog",
-        "keep the evidence",
+        "to keep",
     )
 }

@@ -1,16 +1,11 @@
 //! Columns that line up: text to the left, numbers to the right.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
 
 use super::message::harmless;
 
-/// Writes rows with two blanks between columns; the first column is text, the others are numbers.
-pub(super) fn write_columns(
-    out: &mut dyn Write,
-    indent: &str,
-    rows: &[Vec<String>],
-) -> io::Result<()> {
+/// Rows as lines, with two blanks between columns; the first column is text, the others are numbers.
+pub(super) fn column_lines(rows: &[Vec<String>]) -> Vec<String> {
     let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter()
@@ -21,8 +16,8 @@ pub(super) fn write_columns(
     let widths: Vec<usize> = (0..n_columns)
         .map(|column| width(column).unwrap_or(0))
         .collect();
-    for row in rows {
-        let mut line = indent.to_owned();
+    let line = |row: &Vec<String>| {
+        let mut line = String::new();
         // Writing to a `String` cannot fail.
         for (column, cell) in row.iter().enumerate() {
             if column == 0 {
@@ -31,9 +26,23 @@ pub(super) fn write_columns(
                 let _ = write!(line, "  {cell:>width$}", width = widths[column]);
             }
         }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Two blocks of lines side by side, `gap` columns apart.
+pub(super) fn side_by_side(left: &[String], right: &[String], gap: usize) -> Vec<String> {
+    let width = |line: &String| line.chars().count();
+    let left_width = left.iter().map(width).max().unwrap_or(0) + gap;
+    let n_lines = left.len().max(right.len());
+    let line = |idx: usize| {
+        let (left, right) = (left.get(idx), right.get(idx));
+        let left = left.map_or("", String::as_str);
+        let right = right.map_or("", String::as_str);
+        format!("{left:<left_width$}{right}").trim_end().to_owned()
+    };
+    (0..n_lines).map(line).collect()
 }
 
 /// Breaks a text at blanks so that no line is longer than `width`; a longer word keeps its line.
@@ -112,9 +121,17 @@ mod tests {
             vec!["a".to_owned(), "10".to_owned()],
             vec!["bcd".to_owned(), "9".to_owned()],
         ];
-        let mut out = Vec::new();
-        write_columns(&mut out, " ", &rows).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), " a    10\n bcd   9\n");
+        assert_eq!(column_lines(&rows), ["a    10", "bcd   9"]);
+    }
+
+    #[test]
+    fn blocks_stand_side_by_side_whichever_is_longer() {
+        let lines = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            side_by_side(&lines("a bcd"), &lines("x y z"), 2),
+            ["a    x", "bcd  y", "     z"]
+        );
+        assert_eq!(side_by_side(&lines("a bc"), &lines("x"), 1), ["a  x", "bc"]);
     }
 
     #[test]
