@@ -18,9 +18,9 @@ use crate::net::direct::{Batch, DirectWriter, Flushed};
 use crate::protocol::encode;
 use crate::rounds::{Game, Generator, GeneratorConfig, Route, SizeTooSmall, subject_for};
 
-/// Most bytes that go out in one write. Rendering this many takes some ten microseconds, which bounds how far
-/// the `sent` stamp of a message can lie before its write.
-const MAX_BATCH_BYTES: usize = 32 << 10;
+/// Most bytes that go out in one write. Rendering this many takes some twenty microseconds, which bounds how far
+/// the `sent` stamp of a message can lie before its write. A batch is this large only at full speed or behind a stall.
+const MAX_BATCH_BYTES: usize = 64 << 10;
 /// Most messages that are handed to a client library at once.
 const MAX_BATCH_HANDOVERS: usize = 64;
 

@@ -87,31 +87,40 @@ fn pick_symbol(random: u64) -> usize {
 /// Writes members with the quotes of the form.
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
-    quote: &'static [u8],
-    end: &'static [u8],
+    form: ExtrasForm,
 }
 
 impl<'a> Writer<'a> {
     #[inline]
     fn begin(out: &'a mut Vec<u8>, form: ExtrasForm) -> Self {
-        let (begin, quote, end): (&[u8], &'static [u8], &'static [u8]) = match form {
-            ExtrasForm::Object => (b"{", b"\"", b"}"),
-            ExtrasForm::JsonString => (b"\"{", b"\\\"", b"}\""),
-        };
-        out.extend_from_slice(begin);
-        Self { out, quote, end }
+        match form {
+            ExtrasForm::Object => out.push(b'{'),
+            ExtrasForm::JsonString => out.extend_from_slice(b"\"{"),
+        }
+        Self { out, form }
     }
 
     #[inline]
     fn end(self) {
-        self.out.extend_from_slice(self.end);
+        match self.form {
+            ExtrasForm::Object => self.out.push(b'}'),
+            ExtrasForm::JsonString => self.out.extend_from_slice(b"}\""),
+        }
+    }
+
+    #[inline]
+    fn quote(&mut self) {
+        match self.form {
+            ExtrasForm::Object => self.out.push(b'"'),
+            ExtrasForm::JsonString => self.out.extend_from_slice(b"\\\""),
+        }
     }
 
     #[inline]
     fn quoted(&mut self, text: &[u8]) {
-        self.out.extend_from_slice(self.quote);
+        self.quote();
         self.out.extend_from_slice(text);
-        self.out.extend_from_slice(self.quote);
+        self.quote();
     }
 
     #[inline]
@@ -123,9 +132,9 @@ impl<'a> Writer<'a> {
     #[inline]
     fn multiplier(&mut self, name: &[u8], hundredths: u64) {
         self.key(name);
-        self.out.extend_from_slice(self.quote);
+        self.quote();
         push_hundredths(self.out, hundredths);
-        self.out.extend_from_slice(self.quote);
+        self.quote();
     }
 
     /// The chance to reach a point falls with its inverse: 0.99 / u, at least 1.00.

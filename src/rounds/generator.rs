@@ -155,14 +155,20 @@ struct Head {
 fn push_head(out: &mut Vec<u8>, calendar: &mut Calendar, game: Game, head: &Head) {
     out.extend_from_slice(b"{\"id\":");
     push_number(out, head.id);
-    out.extend_from_slice(match game {
-        Game::Crash => b",\"game_slug\":\"crash\",\"game_type\":\"multiplier\",\"round_id\":",
-        Game::Double => b",\"game_slug\":\"double\",\"game_type\":\"color\",\"round_id\":",
-        Game::WallStreet => {
-            b",\"game_slug\":\"wall-street\",\"game_type\":\"trending\",\"round_id\":".as_slice()
+    // In each arm a copy of its own: one of known length needs no call.
+    match game {
+        Game::Crash => out.extend_from_slice(
+            b",\"game_slug\":\"crash\",\"game_type\":\"multiplier\",\"round_id\":",
+        ),
+        Game::Double => out
+            .extend_from_slice(b",\"game_slug\":\"double\",\"game_type\":\"color\",\"round_id\":"),
+        Game::WallStreet => out.extend_from_slice(
+            b",\"game_slug\":\"wall-street\",\"game_type\":\"trending\",\"round_id\":",
+        ),
+        Game::Slot => {
+            out.extend_from_slice(b",\"game_slug\":\"slot\",\"game_type\":\"slots\",\"round_id\":");
         }
-        Game::Slot => b",\"game_slug\":\"slot\",\"game_type\":\"slots\",\"round_id\":",
-    });
+    }
     push_number(out, head.round_id);
     out.extend_from_slice(b",\"started_at\":\"");
     calendar.push_time(out, head.start_s);

@@ -6,17 +6,16 @@ const SECS_PER_DAY: u64 = 86_400;
 #[inline]
 pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     const MAX_DIGITS: usize = 20;
+    let n_digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
     let mut digits = [0_u8; MAX_DIGITS];
-    let mut at = MAX_DIGITS;
-    loop {
-        at -= 1;
-        digits[at] = digit(number);
+    for at in digits[..n_digits].iter_mut().rev() {
+        *at = digit(number);
         number /= 10;
-        if number == 0 {
-            break;
-        }
     }
-    out.extend_from_slice(&digits[at..]);
+    // All of it and then less: a copy of fixed length needs no call.
+    let end = out.len() + n_digits;
+    out.extend_from_slice(&digits);
+    out.truncate(end);
 }
 
 /// Appends a number of hundredths as `2.47`.
