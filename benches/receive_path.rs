@@ -14,7 +14,7 @@ use natsbench::measure::stamp::PLACEHOLDER_TAIL;
 use natsbench::measure::{Phase, Recorder, RunId, Stamp};
 use natsbench::net::ws::deframe::{Deframer, Piece};
 use natsbench::net::ws::frame::{FrameOptions, HEADROOM_BYTES, opcode, seal};
-use natsbench::protocol::{Limits, Parser, ServerOp};
+use natsbench::protocol::{Limits, Parser};
 use natsbench::rounds::{ExtrasForm, GameMix, Generator, GeneratorConfig};
 
 const RUN: RunId = RunId(0x89ab_cdef);
@@ -122,10 +122,8 @@ fn receive_path(c: &mut Criterion) {
             for bytes in frames.chunks(READ_BYTES) {
                 feed(&mut deframer, &mut parser, bytes);
                 sink.begin_read(mono_now());
-                while let Some(op) = parser.next_op().expect("operations are whole") {
-                    if let ServerOp::Msg(message) = op {
-                        sink.on_message(&message, &mut recorder);
-                    }
+                while let Some(message) = parser.next_plain_message() {
+                    sink.on_message(&message, &mut recorder);
                 }
                 sink.end_read();
             }

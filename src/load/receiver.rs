@@ -571,7 +571,14 @@ impl<S: Sink> Connection<S> {
         let mut is_ping_answered = false;
         let mut recorder = self.recorder.borrow_mut();
         self.sink.begin_read(self.session.received_at());
-        while let Some(op) = self.session.next_op()? {
+        loop {
+            // Nearly every operation is one of these; to find it among all others would cost a tenth of its time.
+            while let Some(message) = self.session.next_plain_message() {
+                self.sink.on_message(&message, &mut recorder);
+            }
+            let Some(op) = self.session.next_op()? else {
+                break;
+            };
             match op {
                 ServerOp::Msg(message) => self.sink.on_message(&message, &mut recorder),
                 ServerOp::Ping => n_pings += 1,

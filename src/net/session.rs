@@ -18,7 +18,7 @@ use crate::net::ws::deflate::{DeflateError, Deflater, Inflater, MIN_COMPRESSED_B
 use crate::net::ws::deframe::{Deframer, Piece};
 use crate::net::ws::frame::{FrameDecoder, FrameError, FrameOptions, HEADROOM_BYTES, opcode, seal};
 use crate::net::ws::upgrade::masking_key;
-use crate::protocol::{Limits, Parser, ProtocolError, ServerOp};
+use crate::protocol::{Limits, Msg, Parser, ProtocolError, ServerOp};
 
 /// The largest compressed WebSocket message that is accepted. nats-server coalesces what is pending for a client
 /// into one, and `max_pending` is 64 MiB by default.
@@ -155,6 +155,12 @@ impl Session {
     #[inline]
     pub fn next_op(&mut self) -> Result<Option<ServerOp<'_>>, SessionError> {
         Ok(self.parser.next_op()?)
+    }
+
+    /// The next operation, if it is a message without reply and headers; see [`Parser::next_plain_message`].
+    #[inline]
+    pub fn next_plain_message(&mut self) -> Option<Msg<'_>> {
+        self.parser.next_plain_message()
     }
 
     /// When the bytes that [`Session::read`] brought last came out of the socket.

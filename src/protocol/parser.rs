@@ -187,6 +187,14 @@ impl Parser {
         }
     }
 
+    /// The next operation, if it is a message without reply and headers that has arrived whole: what [`Parser::next_op`]
+    /// would return, without the cost of telling it from other operations. `None` says nothing about those.
+    #[inline]
+    pub fn next_plain_message(&mut self) -> Option<Msg<'_>> {
+        let found = self.plain_message()?;
+        Some(found.view(&self.buffer))
+    }
+
     /// A whole message without reply and headers, written as nats-server writes it, at the front of the buffer: nearly
     /// every operation of a stream of rounds. `None` says nothing about what else may be there.
     #[inline]

@@ -107,6 +107,49 @@ fn blanks_are_found_wherever_they_are() {
 }
 
 #[test]
+fn a_plain_message_is_found_only_when_it_is_next_and_whole() {
+    let mut parser = parser();
+    parser.feed(b"PING\r\nMSG a 1 2\r\nhi\r\nMSG a 1 r 2\r\nho\r\nMSG a 1 2\r\nh");
+    assert_eq!(parser.next_plain_message(), None);
+    assert_eq!(parser.next_op(), Ok(Some(ServerOp::Ping)));
+    assert_eq!(
+        parser.next_plain_message().map(|msg| msg.payload),
+        Some(&b"hi"[..])
+    );
+    // The one with a reply subject is left to `next_op`.
+    assert_eq!(parser.next_plain_message(), None);
+    assert!(matches!(parser.next_op(), Ok(Some(ServerOp::Msg(_)))));
+    assert_eq!(parser.next_plain_message(), None);
+    assert_eq!(parser.next_op(), Ok(None));
+    parser.feed(b"a\r\n");
+    assert_eq!(
+        parser.next_plain_message().map(|msg| msg.payload),
+        Some(&b"ha"[..])
+    );
+}
+
+#[test]
+fn what_is_over_a_limit_is_no_plain_message() {
+    let mut parser = Parser::new(Limits {
+        max_control_line_bytes: 20,
+        max_payload_bytes: 2,
+    });
+    parser.feed(b"MSG a 1 3\r\nabc\r\n");
+    assert_eq!(parser.next_plain_message(), None);
+    assert!(parser.next_op().is_err());
+    // After an error the position is lost, whatever comes.
+    parser.feed(b"MSG a 1 2\r\nhi\r\n");
+    assert_eq!(parser.next_plain_message(), None);
+    let mut parser = Parser::new(Limits {
+        max_control_line_bytes: 20,
+        max_payload_bytes: 2,
+    });
+    parser.feed(b"MSG a.subject.that.is.too.long 1 2\r\nhi\r\n");
+    assert_eq!(parser.next_plain_message(), None);
+    assert!(parser.next_op().is_err());
+}
+
+#[test]
 fn a_message_with_headers_separates_them_from_the_payload() {
     one(b"HMSG a 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", |op| {
         let ServerOp::Msg(msg) = op else {
