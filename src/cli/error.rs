@@ -10,9 +10,9 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::cli::exit;
+use crate::load::connecting::{StartError, Unreachable, error_chain};
 use crate::load::latency::RunError;
 use crate::load::links::LinkError;
-use crate::load::receiver::{StartError, Unreachable, error_chain};
 use crate::net::async_client::AsyncClientError;
 use crate::net::dial::{DialError, Step};
 use crate::net::ws::upgrade::UpgradeError;

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, MonoNanos};
 use crate::host::{HiccupMeter, HiccupReport, HostDelta, HostSample};
 use crate::load::accounting::RunSink;
+use crate::load::connecting::{ReceiverPlan, StartError, Subscription};
 use crate::load::links::{LinkError, Links};
 use crate::load::pacer::{LiveSent, Pace, Pacer, PhaseOutcome, PhasePlan, tick_ns};
 use crate::load::plan::{Extent, LatencyPlan, PublishClient};
 use crate::load::publisher::{Stamping, StreamSent};
 use crate::load::receiver::{
-    Channels, ConnectionReport, Control, LiveReceived, Receiver, ReceiverPlan, Sink as _,
-    StartError, Subscription,
+    Channels, ConnectionReport, Control, LiveReceived, Receiver, Sink as _,
 };
 use crate::measure::recorder::Recorder;
 use crate::measure::schedule::Schedule;

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::load::connecting::{MAX_PARALLEL_DIALS, Unreachable, dial_any, error_chain};
 use crate::load::plan::{Endpoint, PublishClient, RoundsPlan};
 use crate::load::publisher::{Ending, Handover, Outlet, Publisher};
-use crate::load::receiver::{MAX_PARALLEL_DIALS, Unreachable, dial_any, error_chain};
 use crate::net::async_client::{AsyncClient, AsyncClientError, OnComplaint};
 use crate::net::dial::ConnectionFacts;
 use crate::net::session::{Session, SessionError};

@@ -5,9 +5,11 @@
 //! the run through its phases and builds the result. Nothing in here prints, exits or reads the environment.
 
 pub mod accounting;
+pub mod connecting;
 pub mod latency;
 pub mod lateness;
 pub mod links;
+pub mod observer;
 pub mod outcome;
 pub mod pacer;
 pub mod plan;
