@@ -13,9 +13,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::clock::{MonoNanos, mono_now};
-use crate::net::session::{Session, SessionError, WebSocketMode};
+use crate::net::session::{Session, SessionError};
 use crate::net::stream::Stream;
 use crate::net::target::{Scheme, Target};
+use crate::net::wire::WebSocketMode;
 use crate::net::ws::upgrade::{self, UpgradeError, UpgradeRequest};
 use crate::protocol::{
     ConnectOptions, Credentials, CredentialsError, ServerErrorKind, ServerInfo, ServerOp, encode,

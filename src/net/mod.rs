@@ -8,4 +8,5 @@ pub mod session;
 mod stream;
 pub mod target;
 pub mod tls;
+mod wire;
 pub mod ws;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
+use crate::net::ws::deflate::Deflater;
 
 /// Longer than anything that works takes.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
-//! WebSocket, the parts that are ours: the upgrade, frames for the direct writer, and permessage-deflate.
+//! WebSocket, the parts that are ours and need no socket.
 //!
-//! The upgrade, frames and permessage-deflate (RFC 6455, RFC 7692), all without a socket. `tungstenite` would hand over
+//! The upgrade, frames and permessage-deflate (RFC 6455, RFC 7692). `tungstenite` would hand over
 //! whole messages only, however long, has no permessage-deflate, and hides the bytes of a refused upgrade.
 
 pub mod deflate;
