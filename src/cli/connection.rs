@@ -4,21 +4,21 @@
 //! environment, although a user would come before a token where both come from the same place. An empty variable
 //! counts as none.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, FromArgMatches};
+use clap::Args;
 
 use crate::cli::context::Context;
+use crate::cli::credentials::Given;
 use crate::cli::error::CliError;
-use crate::cli::secrets;
+use crate::cli::sources::{Level, Typed};
 use crate::load::plan::Endpoint;
 use crate::net::dial::{DialOptions, USER_AGENT};
 use crate::net::target::{Scheme, Target};
 use crate::net::tls::{SystemRoots, TlsOptions};
 use crate::net::ws::upgrade::OWN_HEADERS;
-use crate::protocol::{Credentials, Secret};
+use crate::protocol::Credentials;
 use crate::units::parse_duration;
 
 /// Time limit of each step of connecting.
@@ -29,71 +29,6 @@ const READ_BUFFER_BYTES: usize = 64 << 10;
 const SMALL_READ_BUFFER_BYTES: usize = 4 << 10;
 /// From so many connections on, buffers are small.
 const MANY_CONNECTIONS: u16 = 64;
-
-/// Where a value comes from, the strongest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Flag,
-    Environment,
-    Context,
-    Default,
-}
-
-/// Arguments that may come from the environment, with their variables.
-const SOURCED: [(&str, &str); 10] = [
-    ("server", "NATS_URL"),
-    ("context", "NATS_CONTEXT"),
-    ("user", "NATS_USER"),
-    ("password", "NATS_PASSWORD"),
-    ("token", "NATS_TOKEN"),
-    ("creds", "NATS_CREDS"),
-    ("nkey", "NATS_NKEY"),
-    ("tlsca", "NATS_CA"),
-    ("tlscert", "NATS_CERT"),
-    ("tlskey", "NATS_KEY"),
-];
-
-/// Which of these arguments were typed. It adds no argument of its own, and must be the first field of the struct
-/// that has them: the fields take their values out of the matches one after the other.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Typed(Vec<&'static str>);
-
-impl Typed {
-    fn level(&self, id: &str) -> Level {
-        if self.0.contains(&id) {
-            Level::Flag
-        } else {
-            Level::Environment
-        }
-    }
-}
-
-impl Args for Typed {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        command
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        command
-    }
-}
-
-impl FromArgMatches for Typed {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let is_typed = |(id, variable): &&(&'static str, &str)| {
-            matches.value_source(id) == Some(ValueSource::CommandLine)
-                || secrets::was_moved(variable)
-        };
-        Ok(Self(
-            SOURCED.iter().filter(is_typed).map(|(id, _)| *id).collect(),
-        ))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
 
 /// Flags of every command that connects.
 #[derive(Debug, Clone, Args)]
@@ -393,48 +328,6 @@ impl ConnectionArgs {
     }
 }
 
-/// Credentials as they were given, files not yet read: only those that count need to be there.
-enum Given {
-    UserPassword { user: String, password: String },
-    Creds(PathBuf),
-    NKey(PathBuf),
-    Jwt { jwt: String, seed: Option<String> },
-    Token(String),
-}
-
-impl Given {
-    fn read(self) -> Result<Credentials, CliError> {
-        match self {
-            Self::UserPassword { user, password } => Ok(Credentials::UserPassword {
-                user,
-                password: Secret::new(password),
-            }),
-            Self::Creds(path) => {
-                let text = read_secret_file("credentials file", &path)?;
-                Credentials::from_creds_text(&text).map_err(|error| {
-                    CliError::usage(format!(
-                        "cannot use the credentials file `{}`",
-                        path.display()
-                    ))
-                    .because(&error)
-                })
-            }
-            Self::NKey(path) => {
-                let text = read_secret_file("nkey file", &path)?;
-                Credentials::from_seed_text(&text).map_err(|error| {
-                    CliError::usage(format!("cannot use the nkey file `{}`", path.display()))
-                        .because(&error)
-                })
-            }
-            Self::Jwt { jwt, seed } => Ok(Credentials::Jwt {
-                jwt: Secret::new(jwt),
-                seed: seed.map(Secret::new),
-            }),
-            Self::Token(token) => Ok(Credentials::Token(Secret::new(token))),
-        }
-    }
-}
-
 /// What the system's certificates are worth for these servers.
 fn system_roots(servers: &[Target]) -> SystemRoots {
     let uses_tls = |target: &Target| matches!(target.scheme, Scheme::Wss | Scheme::Tls);
@@ -445,12 +338,6 @@ fn system_roots(servers: &[Target]) -> SystemRoots {
     } else {
         SystemRoots::IfThere
     }
-}
-
-fn read_secret_file(what: &str, path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|error| {
-        CliError::usage(format!("cannot read the {what} `{}`", path.display())).because(&error)
-    })
 }
 
 /// Reads one URL, and points at its fault.

@@ -7,6 +7,7 @@ mod broker;
 mod completions;
 mod connection;
 mod context;
+mod credentials;
 pub mod error;
 pub mod exit;
 mod latency;
@@ -14,6 +15,7 @@ mod output;
 mod publish;
 mod rounds;
 mod secrets;
+mod sources;
 mod subscribe;
 mod usage;
 
