@@ -1,10 +1,12 @@
-//! natsbench measures and diagnoses NATS brokers that clients reach over WebSocket.
+//! natsbench measures NATS brokers that clients reach over WebSocket.
 //!
-//! The library does everything and `main.rs` does nothing. Two flows run through it:
+//! The library does everything and `main.rs` does nothing. One flow runs through it:
 //!
-//! - **Load.** plan -> schedule (intended times) -> round generator and stamp -> publisher -> broker ->
-//!   session -> protocol parser -> stamp read back -> recorder -> result -> verdict -> report.
-//! - **Doctor.** target -> checks -> findings -> report -> exit code.
+//! plan -> schedule (intended times) -> round generator and stamp -> publisher -> broker -> session -> protocol
+//! parser -> stamp read back -> recorder -> result -> verdict -> report.
+//!
+//! Where to begin reading: [`load::latency`] takes a run through its phases; [`load::pacer`] sends, [`load::receiver`]
+//! receives; [`measure`] is the arithmetic between them; [`results`] is what a run leaves behind.
 //!
 //! Modules are layers; a module imports from a strictly lower layer or from its own folder
 //! (`tests/layers.rs` checks it):
