@@ -192,25 +192,21 @@ async fn subscribe(
     session.flush().await?;
     let mut complaint = None;
     loop {
-        let mut is_pinged = false;
+        let mut n_pings = 0;
         while let Some(op) = session.next_op()? {
             match op {
                 ServerOp::Pong => return Ok(complaint),
                 ServerOp::Err(text) => complaint = Some(text.to_owned()),
-                ServerOp::Ping => {
-                    is_pinged = true;
-                    break;
-                }
+                ServerOp::Ping => n_pings += 1,
                 // Messages may already flow on an earlier subscription; the run has not begun.
                 _ => {}
             }
         }
-        if is_pinged {
+        for _ in 0..n_pings {
             encode::pong(session.out());
-            session.flush().await?;
-        } else {
-            session.read().await?;
         }
+        session.flush().await?;
+        session.read().await?;
     }
 }
 

@@ -513,20 +513,18 @@ async fn log_in(
             Some(ServerOp::Pong) => return Ok(()),
             Some(ServerOp::Err(text)) => return Err(refused(text)),
             // A server that asks an authentication service meanwhile may ping.
-            Some(ServerOp::Ping) => {
-                encode::pong(session.out());
-                written = written.and(session.flush().await);
-            }
+            Some(ServerOp::Ping) => encode::pong(session.out()),
             // The second INFO, say.
             Some(_) => {}
-            None => match session.read().await {
-                Ok(()) => {}
-                Err(error) => {
+            None => {
+                // All answers to pings at once: a peer may send thousands.
+                written = written.and(session.flush().await);
+                if let Err(error) = session.read().await {
                     return Err(DialError::ClosedAfterConnect(
                         written.err().unwrap_or(error),
                     ));
                 }
-            },
+            }
         }
     }
 }
