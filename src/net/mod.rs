@@ -5,6 +5,7 @@ pub mod dial;
 pub mod direct;
 pub mod managed_server;
 pub mod session;
+mod session_error;
 mod stream;
 pub mod target;
 pub mod tls;

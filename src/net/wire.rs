@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use crate::clock::MonoNanos;
 use crate::net::direct::Framing;
-use crate::net::session::SessionError;
+use crate::net::session_error::SessionError;
 use crate::net::stream::{MAX_CONTROL_BYTES, Stream, too_many_answers};
 use crate::net::ws::deflate::{DeflateError, Deflater, Inflater, MIN_COMPRESSED_BYTES};
 use crate::net::ws::deframe::{Deframer, Piece};

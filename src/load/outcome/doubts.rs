@@ -7,11 +7,8 @@ use crate::measure::recorder::Recorder;
 use crate::measure::slo::Doubt;
 use crate::units::{format_count, format_nanos};
 
-use super::parts::ratio;
+use super::parts::{CLOCK_STEP_NS, ratio};
 
-/// A wall clock that moved by less than this against the monotonic clock did not step: reading both takes time, and
-/// slewing a clock moves it by at most 500 us a second only while it is wrong.
-pub(super) const CLOCK_STEP_NS: u64 = 5_000_000;
 /// Below this share of the planned rounds, the generator did not keep its rate.
 const MIN_RATE_RATIO: f64 = 0.99;
 /// Lateness up to this is the resolution of any sleeping generator and never a reason for doubt.

@@ -15,10 +15,12 @@ use crate::net::target::Scheme;
 use crate::results::{Bar, ConnectionResult, Ended, Environment, LatencyStats, StreamLoad, Trust};
 use crate::units::NANOS_PER_SEC;
 
-use super::doubts::CLOCK_STEP_NS;
-
 /// Bars of the response histogram.
 const MAX_BARS: usize = 8;
+
+/// A wall clock that moved by less than this against the monotonic clock did not step: reading both takes time, and
+/// slewing a clock moves it by at most 500 us a second only while it is wrong.
+pub(super) const CLOCK_STEP_NS: u64 = 5_000_000;
 
 pub(super) fn n_messages(phase: &PhaseOutcome) -> u64 {
     phase.streams.iter().map(|stream| stream.n_sent).sum()
