@@ -151,14 +151,10 @@ impl ConnectionArgs {
                 server.user_info = None;
             }
         }
-        let path = |id, own: Option<&PathBuf>, theirs: Option<&PathBuf>| {
-            self.sourced(id, own.filter(|path| !path.as_os_str().is_empty()), theirs)
-                .map(|(_, path)| path)
-        };
         let tls = TlsOptions {
-            ca: path("tlsca", self.tlsca.as_ref(), context.ca.as_ref()),
-            cert: path("tlscert", self.tlscert.as_ref(), context.cert.as_ref()),
-            key: path("tlskey", self.tlskey.as_ref(), context.key.as_ref()),
+            ca: self.tlsca.clone().or(context.ca.clone()),
+            cert: self.tlscert.clone().or(context.cert.clone()),
+            key: self.tlskey.clone().or(context.key.clone()),
             insecure: self.insecure,
             system_roots: system_roots(&servers),
         };
@@ -290,8 +286,7 @@ impl ConnectionArgs {
             self.sourced(id, own, theirs.as_ref())
         };
         let path = |id, own: &Option<PathBuf>, theirs: &Option<PathBuf>| {
-            let own = own.as_ref().filter(|own| !own.as_os_str().is_empty());
-            self.sourced(id, own, theirs.as_ref())
+            self.sourced(id, own.as_ref(), theirs.as_ref())
         };
         let user = text("user", &self.user, &context.user);
         let password = text("password", &self.password, &context.password);

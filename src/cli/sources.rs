@@ -32,6 +32,17 @@ const SOURCED: [(&str, &str); 10] = [
     ("tlskey", "NATS_KEY"),
 ];
 
+/// Whether an argument was typed, also where its value was moved out of the process title since.
+pub(crate) fn is_typed(matches: &ArgMatches, id: &str) -> bool {
+    // An argument that this command does not have would panic below.
+    if !matches.try_contains_id(id).unwrap_or(false) {
+        return false;
+    }
+    let variable = SOURCED.iter().find(|(sourced, _)| *sourced == id);
+    matches.value_source(id) == Some(ValueSource::CommandLine)
+        || variable.is_some_and(|(_, variable)| secrets::was_moved(variable))
+}
+
 /// Which of these arguments were typed. It adds no argument of its own, and must be the first field of the struct
 /// that has them: the fields take their values out of the matches one after the other.
 #[derive(Debug, Clone, Default)]
@@ -60,13 +71,8 @@ impl Args for Typed {
 
 impl FromArgMatches for Typed {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let is_typed = |(id, variable): &&(&'static str, &str)| {
-            matches.value_source(id) == Some(ValueSource::CommandLine)
-                || secrets::was_moved(variable)
-        };
-        Ok(Self(
-            SOURCED.iter().filter(is_typed).map(|(id, _)| *id).collect(),
-        ))
+        let ids = SOURCED.iter().map(|(id, _)| *id);
+        Ok(Self(ids.filter(|id| is_typed(matches, id)).collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

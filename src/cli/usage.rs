@@ -7,7 +7,7 @@ use std::num::{IntErrorKind, ParseIntError};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::error::CliError;
-use crate::cli::secrets;
+use crate::cli::sources::is_typed;
 use crate::units::UnitError;
 
 /// The command line for this process: an empty environment variable counts as one that is not set.
@@ -28,29 +28,16 @@ const NOT_WITH_LOCAL_BROKER: [&str; 11] = [
     "server", "context", "user", "password", "token", "creds", "nkey", "tlsca", "tlscert",
     "tlskey", "insecure",
 ];
-/// Those among them that are moved to the environment when they hold a secret, with their variables.
-const MOVED: [(&str, &str); 3] = [
-    ("server", "NATS_URL"),
-    ("password", "NATS_PASSWORD"),
-    ("token", "NATS_TOKEN"),
-];
 
 /// Flags that were given on the command line and contradict each other.
 pub(crate) fn contradiction(matches: &clap::ArgMatches) -> Option<CliError> {
     let (command, matches) = matches.subcommand()?;
-    let was_moved = |id: &str| {
-        let variable = MOVED.iter().find(|(moved, _)| *moved == id);
-        variable.is_some_and(|(_, variable)| secrets::was_moved(variable))
-    };
-    let is_given = |id: &str| {
-        matches.try_contains_id(id).unwrap_or(false)
-            && (matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine)
-                || was_moved(id))
-    };
-    if command == "broker" || !is_given("local_broker") {
+    if command == "broker" || !is_typed(matches, "local_broker") {
         return None;
     }
-    let other = NOT_WITH_LOCAL_BROKER.iter().find(|id| is_given(id))?;
+    let other = NOT_WITH_LOCAL_BROKER
+        .iter()
+        .find(|id| is_typed(matches, id))?;
     Some(
         CliError::usage(format!(
             "`--local-broker` cannot be used with `--{other}`: it is a broker of this run's own, without login"
