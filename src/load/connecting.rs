@@ -14,8 +14,8 @@ use crate::net::target::Target;
 use crate::protocol::{ServerOp, encode};
 use crate::units::format_duration;
 
-/// Connections that one thread opens at the same time.
-pub(crate) const MAX_PARALLEL_DIALS: usize = 32;
+/// Connections that are opened at the same time.
+const MAX_PARALLEL_DIALS: usize = 32;
 
 /// One subscription to make on each connection.
 #[derive(Debug, Clone)]
@@ -83,29 +83,47 @@ pub struct Ready {
     pub refused: Vec<(String, String)>,
 }
 
+/// Opens many connections, several at a time, in the order of their numbers.
+///
+/// # Errors
+/// The first that could not be opened; the others are given up.
+pub(crate) async fn open_many<T, E, F>(
+    n_connections: usize,
+    open: impl Fn() -> F,
+) -> Result<Vec<T>, E>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    let gate = Arc::new(Semaphore::new(MAX_PARALLEL_DIALS));
+    let mut tasks = JoinSet::new();
+    for idx in 0..n_connections {
+        let (gate, opening) = (Arc::clone(&gate), open());
+        tasks.spawn(async move {
+            let _permit = gate.acquire().await;
+            opening.await.map(|opened| (idx, opened))
+        });
+    }
+    let mut opened = Vec::with_capacity(n_connections);
+    while let Some(joined) = tasks.join_next().await {
+        // Nobody cancels these tasks, so that only a panic can end one early.
+        let joined = joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        opened.push(joined?);
+    }
+    opened.sort_by_key(|(idx, _)| *idx);
+    Ok(opened.into_iter().map(|(_, one)| one).collect())
+}
+
 /// Opens all connections of a receiving thread, in the order of their numbers.
 ///
 /// # Errors
 /// The first that could not be opened, or whose subscription was refused.
 pub(crate) async fn open_all(plan: &ReceiverPlan) -> Result<Vec<(Session, Ready)>, StartError> {
-    let gate = Arc::new(Semaphore::new(MAX_PARALLEL_DIALS));
-    let mut tasks = JoinSet::new();
-    for offset in 0..plan.n_connections {
-        let (plan, gate) = (plan.clone(), Arc::clone(&gate));
-        tasks.spawn_local(async move {
-            let _permit = gate.acquire().await;
-            open_one(&plan).await.map(|opened| (offset, opened))
-        });
-    }
-    let mut opened = Vec::with_capacity(plan.n_connections);
-    while let Some(joined) = tasks.join_next().await {
-        opened.push(joined.map_err(|_| StartError::Died)??);
-    }
-    opened.sort_by_key(|(offset, _)| *offset);
-    Ok(opened.into_iter().map(|(_, one)| one).collect())
+    open_many(plan.n_connections, || open_one(plan.clone())).await
 }
 
-async fn open_one(plan: &ReceiverPlan) -> Result<(Session, Ready), StartError> {
+async fn open_one(plan: ReceiverPlan) -> Result<(Session, Ready), StartError> {
     let (mut session, facts) = dial_any(&plan.endpoint).await?;
     let mut refused = Vec::new();
     for (idx, subscription) in plan.subscriptions.iter().enumerate() {

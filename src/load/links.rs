@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use crate::load::connecting::{MAX_PARALLEL_DIALS, Unreachable, dial_any, error_chain};
+use crate::load::connecting::{Unreachable, dial_any, error_chain, open_many};
 use crate::load::plan::{Endpoint, PublishClient, RoundsPlan};
 use crate::load::publisher::{Ending, Handover, Outlet, Publisher};
 use crate::net::async_client::{AsyncClient, AsyncClientError, OnComplaint};
@@ -206,7 +206,7 @@ impl Links {
     }
 }
 
-/// Opens all connections, several at a time, in the order of their numbers.
+/// Opens all connections, in the order of their numbers.
 async fn open_all(
     endpoint: &Endpoint,
     client: PublishClient,
@@ -220,37 +220,21 @@ async fn open_all(
             report.note(text);
         })
     };
-    let gate = Arc::new(Semaphore::new(MAX_PARALLEL_DIALS));
-    let mut tasks = JoinSet::new();
-    for idx in 0..n_connections {
-        let (endpoint, gate) = (endpoint.clone(), Arc::clone(&gate));
-        let on_complaint = Arc::clone(&on_complaint);
-        tasks.spawn(async move {
-            let _permit = gate.acquire().await;
-            open_one(&endpoint, client, &on_complaint)
-                .await
-                .map(|opened| (idx, opened))
-        });
-    }
-    let mut opened = Vec::with_capacity(usize::from(n_connections));
-    while let Some(joined) = tasks.join_next().await {
-        // Nobody cancels these tasks, so that only a panic can end one early.
-        let joined = joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        opened.push(joined?);
-    }
-    opened.sort_by_key(|(idx, _)| *idx);
-    Ok(opened.into_iter().map(|(_, one)| one).collect())
+    open_many(usize::from(n_connections), || {
+        open_one(endpoint.clone(), client, Arc::clone(&on_complaint))
+    })
+    .await
 }
 
 async fn open_one(
-    endpoint: &Endpoint,
+    endpoint: Endpoint,
     client: PublishClient,
-    on_complaint: &OnComplaint,
+    on_complaint: OnComplaint,
 ) -> Result<Opened, LinkError> {
     Ok(match client {
-        PublishClient::Raw => Opened::Direct(Box::new(dial_any(endpoint).await?)),
+        PublishClient::Raw => Opened::Direct(Box::new(dial_any(&endpoint).await?)),
         PublishClient::AsyncNats => Opened::Client(
-            AsyncClient::connect(&endpoint.servers, &endpoint.dial, on_complaint).await?,
+            AsyncClient::connect(&endpoint.servers, &endpoint.dial, &on_complaint).await?,
         ),
     })
 }
