@@ -16,6 +16,7 @@ use crate::load::links::LinkError;
 use crate::net::async_client::AsyncClientError;
 use crate::net::dial::{DialError, Step};
 use crate::net::ws::upgrade::UpgradeError;
+use crate::report::message::harmless;
 
 /// An error on its way to the user.
 #[derive(Debug)]
@@ -152,7 +153,7 @@ fn pointer(input: &str, span: Range<usize>) -> String {
     format!(
         "  {}{}{}\n  {}{}\n",
         dots.0,
-        printable(&input[excerpt]).trim_end(),
+        harmless(&input[excerpt]).trim_end(),
         dots.1,
         " ".repeat(before),
         "^".repeat(width)
@@ -175,24 +176,11 @@ fn column_width(c: char) -> usize {
     c.width().unwrap_or(1)
 }
 
-/// Text from a server or a file, with control characters made harmless for a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
-/// The same for text of several lines: the lines stay lines, indented.
+/// Text of several lines from a server or a file, harmless for a terminal: the lines stay lines, indented.
 fn printable_lines(text: &str) -> String {
     text.trim_end()
         .split('\n')
-        .map(printable)
+        .map(harmless)
         .collect::<Vec<_>>()
         .join("\n    ")
 }

@@ -159,7 +159,7 @@ fn excerpt(payload: &[u8]) -> String {
 }
 
 /// Makes control characters harmless to a terminal.
-pub(super) fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control() {
