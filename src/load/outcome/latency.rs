@@ -91,6 +91,7 @@ pub fn of_latency(plan: &LatencyPlan, measured: &Measured) -> RunResult {
         ),
         trust: trust_of(&TrustFacts {
             phase: Some(&measured.phase),
+            lateness: Some(&lateness),
             tick_ns: tick_ns(plan.rate),
             host: &measured.host,
             hiccup: Some(&measured.hiccup),

@@ -136,6 +136,8 @@ pub(super) fn connection_of(
 /// What the trust block is made of.
 pub(super) struct TrustFacts<'a> {
     pub(super) phase: Option<&'a PhaseOutcome>,
+    /// Of every round of the phase.
+    pub(super) lateness: Option<&'a LatencyHistogram>,
     pub(super) tick_ns: Option<u64>,
     pub(super) host: &'a HostDelta,
     pub(super) hiccup: Option<&'a HiccupReport>,
@@ -145,8 +147,7 @@ pub(super) struct TrustFacts<'a> {
 }
 
 pub(super) fn trust_of(facts: &TrustFacts<'_>) -> Trust {
-    let lateness = facts.phase.map(|phase| phase.lateness.all());
-    let lateness_ns = |p_ratio| lateness.as_ref()?.percentile_ns(p_ratio);
+    let lateness_ns = |p_ratio| facts.lateness?.percentile_ns(p_ratio);
     let has_stepped = facts.clock_drift_ns.unsigned_abs() > CLOCK_STEP_NS;
     Trust {
         rate_ratio: facts

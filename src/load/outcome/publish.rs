@@ -63,7 +63,7 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
         Extent::Rounds(n) => set("count", format_count(n)),
         Extent::Endless => {}
     }
-    let lateness = stats_of(&published.phase.lateness.all());
+    let lateness = published.phase.lateness.all();
     RunResult {
         schema: crate::results::SCHEMA.to_owned(),
         command: "pub".to_owned(),
@@ -81,7 +81,7 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
             ),
             received_per_s: None,
         },
-        latency: lateness.map(|lateness| LatencyResult {
+        latency: stats_of(&lateness).map(|lateness| LatencyResult {
             response: None,
             service: None,
             lateness: Some(lateness),
@@ -90,6 +90,7 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
         publisher_connection: None,
         trust: trust_of(&TrustFacts {
             phase: Some(&published.phase),
+            lateness: Some(&lateness),
             tick_ns: rate.and_then(tick_ns),
             host: &published.host,
             hiccup: Some(&published.hiccup),

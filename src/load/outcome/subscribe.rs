@@ -113,6 +113,7 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
         publisher_connection: None,
         trust: trust_of(&TrustFacts {
             phase: None,
+            lateness: None,
             tick_ns: None,
             host: &observed.host,
             hiccup: None,
