@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use natsbench::cli::exit;
 
-use crate::harness::Natsbench;
+use crate::harness::{Natsbench, VARIABLES};
 
 /// A broker that nobody may connect to.
 struct Untouched(TcpListener);
@@ -523,27 +523,16 @@ fn a_prefix_that_belongs_to_others_is_a_warning_and_no_error() {
 
 #[test]
 fn an_empty_environment_variable_counts_as_not_set() {
-    let names = [
-        "NATS_URL",
-        "NATS_CONTEXT",
-        "NATS_USER",
-        "NATS_PASSWORD",
-        "NATS_TOKEN",
-        "NATS_CREDS",
-        "NATS_NKEY",
-        "NATS_CA",
-        "NATS_CERT",
-        "NATS_KEY",
-        "NATS_TIMEOUT",
-        "NATSBENCH_PUB_SERVER",
-    ];
     let run = Natsbench::new(["latency", "--rate", "0"]);
-    let bad_rate = names.iter().fold(run, |run, name| run.env(name, "")).run();
+    let bad_rate = VARIABLES
+        .iter()
+        .fold(run, |run, name| run.env(name, ""))
+        .run();
     // Nothing of the environment stands in the way of the first real fault...
     assert!(bad_rate.stderr.contains("`--rate`"), "{}", bad_rate.stderr);
     // ...and without one everything is as it is by default.
     let run = Natsbench::new(["pub", "--dry-run", "--count", "1"]);
-    names
+    VARIABLES
         .iter()
         .fold(run, |run, name| run.env(name, ""))
         .run()

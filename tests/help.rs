@@ -2,7 +2,7 @@
 
 use natsbench::cli::exit;
 
-use crate::harness::Natsbench;
+use crate::harness::{Natsbench, VARIABLES};
 
 const COMMANDS: [&str; 6] = ["pub", "sub", "latency", "broker", "completions", "man"];
 
@@ -49,28 +49,14 @@ fn the_short_flag_shows_the_same() {
 
 #[test]
 fn help_does_not_show_the_environment() {
-    let variables = [
-        "NATS_URL",
-        "NATS_CONTEXT",
-        "NATS_USER",
-        "NATS_PASSWORD",
-        "NATS_TOKEN",
-        "NATS_CREDS",
-        "NATS_NKEY",
-        "NATS_CA",
-        "NATS_CERT",
-        "NATS_KEY",
-        "NATS_TIMEOUT",
-        "NATSBENCH_PUB_SERVER",
-    ];
     let run = Natsbench::new(["latency", "--help"]).env("COLUMNS", "80");
-    let finished = variables
+    let finished = VARIABLES
         .iter()
         .fold(run, |run, name| run.env(name, "hunter2"))
         .run()
         .exits(exit::PASSED);
     assert_eq!(finished.stdout, help(&["latency", "--help"]));
-    for name in variables {
+    for name in VARIABLES {
         assert!(finished.stdout.contains(name), "{name} is not documented");
     }
 }

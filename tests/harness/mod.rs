@@ -20,7 +20,7 @@ pub(crate) use dialing::{dial_options, noise};
 pub(crate) use fake_broker::FakeBroker;
 pub(crate) use fault_proxy::{Cut, Direction, FaultProxy};
 pub(crate) use jwt::Operator;
-pub(crate) use natsbench::{Finished, Natsbench, Running};
+pub(crate) use natsbench::{Finished, Natsbench, Running, VARIABLES};
 pub(crate) use node::Node;
 pub(crate) use script::{Greeting, Published, Script};
 pub(crate) use small::{

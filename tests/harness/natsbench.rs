@@ -13,6 +13,22 @@ use tempfile::TempDir;
 
 use super::{DEADLINE, eventually};
 
+/// Every variable of the environment that a flag can be given by.
+pub(crate) const VARIABLES: [&str; 12] = [
+    "NATS_URL",
+    "NATS_CONTEXT",
+    "NATS_USER",
+    "NATS_PASSWORD",
+    "NATS_TOKEN",
+    "NATS_CREDS",
+    "NATS_NKEY",
+    "NATS_CA",
+    "NATS_CERT",
+    "NATS_KEY",
+    "NATS_TIMEOUT",
+    "NATSBENCH_PUB_SERVER",
+];
+
 /// One run of `natsbench`, to be.
 #[derive(Debug)]
 pub(crate) struct Natsbench {
