@@ -19,6 +19,14 @@ pub struct MonoNanos(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallNanos(pub u64);
 
+impl WallNanos {
+    /// The moment as RFC 3339 has it, to the millisecond.
+    pub fn rfc3339(self) -> String {
+        let moment = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(self.0);
+        humantime::format_rfc3339_millis(moment).to_string()
+    }
+}
+
 impl MonoNanos {
     /// The moment `nanos` later.
     #[must_use]

@@ -17,6 +17,7 @@ mod completions;
 mod contexts;
 mod credentials;
 mod deploy;
+mod doctor;
 mod exit_codes;
 mod help;
 mod hostile_brokers;

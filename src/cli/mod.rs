@@ -8,6 +8,7 @@ mod completions;
 mod connection;
 mod context;
 mod credentials;
+mod doctor;
 pub mod error;
 pub mod exit;
 mod latency;
@@ -89,6 +90,8 @@ enum Command {
     Sub(subscribe::SubArgs),
     /// Publish and subscribe in one run: end-to-end latency, loss, a verdict
     Latency(latency::LatencyArgs),
+    /// Find out why it does not work
+    Doctor(doctor::DoctorArgs),
     /// Run a local nats-server with its WebSocket on :8443, until Ctrl-C
     Broker(broker::BrokerArgs),
     /// Print a completion script for a shell
@@ -150,6 +153,7 @@ fn run(cli: Cli) -> Result<u8, CliError> {
         Command::Pub(args) => publish::run(&args, cli.color),
         Command::Sub(args) => subscribe::run(&args, cli.color),
         Command::Latency(args) => latency::run(&args, cli.color),
+        Command::Doctor(args) => doctor::run(&args, cli.color),
         Command::Broker(args) => broker::run(&args),
         Command::Completions(args) => completions::run_completions(&args, &mut Cli::command()),
         Command::Man(args) => completions::run_man(&args, Cli::command()),

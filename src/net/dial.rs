@@ -453,7 +453,8 @@ async fn open_plain(
     })
 }
 
-async fn await_info(session: &mut Session) -> Result<ServerInfo, DialError> {
+/// Reads until INFO.
+pub(crate) async fn await_info(session: &mut Session) -> Result<ServerInfo, DialError> {
     loop {
         match session.next_op().map_err(DialError::NotNats)? {
             Some(ServerOp::Info(json)) => {
@@ -488,21 +489,32 @@ pub(crate) fn credentials_for(target: &Target, options: &DialOptions) -> Credent
     }
 }
 
-async fn log_in(
-    opened: &mut Opened,
+/// What CONNECT says, credentials included.
+pub(crate) fn connect_options(
     options: &DialOptions,
     credentials: &Credentials,
-) -> Result<(), DialError> {
+    info: &ServerInfo,
+    is_tls: bool,
+) -> Result<ConnectOptions, CredentialsError> {
     let mut connect = ConnectOptions {
         verbose: false,
         pedantic: options.pedantic,
-        tls_required: opened.is_tls,
+        tls_required: is_tls,
         name: Some(options.name.clone()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         echo: options.echo,
         ..ConnectOptions::default()
     };
-    credentials.apply(opened.info.nonce.as_deref(), &mut connect)?;
+    credentials.apply(info.nonce.as_deref(), &mut connect)?;
+    Ok(connect)
+}
+
+async fn log_in(
+    opened: &mut Opened,
+    options: &DialOptions,
+    credentials: &Credentials,
+) -> Result<(), DialError> {
+    let connect = connect_options(options, credentials, &opened.info, opened.is_tls)?;
     let session = &mut opened.session;
     encode::connect(session.out(), &connect);
     encode::ping(session.out());

@@ -1,6 +1,7 @@
 //! Results to text. A renderer takes a result and a writer; it measures nothing and decides nothing.
 
 pub mod chart;
+pub mod doctor;
 mod facts;
 pub mod hdr_log;
 mod human;

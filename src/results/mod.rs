@@ -12,6 +12,7 @@ use crate::units::{format_decimal, format_nanos, format_percent};
 
 pub use crate::measure::slo::Verdict;
 
+pub mod doctor;
 #[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(test)]

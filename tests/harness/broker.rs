@@ -48,7 +48,7 @@ impl Version {
 #[derive(Debug, Clone)]
 pub(crate) struct Builder {
     version: Version,
-    websocket: String,
+    websocket: Option<String>,
     config: String,
     files: Vec<(String, String)>,
 }
@@ -62,7 +62,13 @@ impl Builder {
 
     /// Replaces the content of the `websocket` block, except for its address; the default is `no_tls: true`.
     pub(crate) fn websocket(mut self, block: &str) -> Self {
-        block.clone_into(&mut self.websocket);
+        self.websocket = Some(block.to_owned());
+        self
+    }
+
+    /// Without a WebSocket listener.
+    pub(crate) fn without_websocket(mut self) -> Self {
+        self.websocket = None;
         self
     }
 
@@ -93,12 +99,10 @@ impl Builder {
         }
         let mut text =
             format!("listen: \"127.0.0.1:-1\"\nports_file_dir: \"{dir_text}\"\nlogtime: false\n");
-        writeln!(
-            text,
-            "websocket {{ listen: \"127.0.0.1:-1\"\n{}\n}}",
-            self.websocket
-        )
-        .expect("writing to a string cannot fail");
+        if let Some(block) = &self.websocket {
+            writeln!(text, "websocket {{ listen: \"127.0.0.1:-1\"\n{block}\n}}")
+                .expect("writing to a string cannot fail");
+        }
         text.push_str(&self.config);
         let config_path = dir.path().join("server.conf");
         fs::write(&config_path, text.replace("@DIR@", &dir_text)).expect("the configuration");
@@ -124,18 +128,19 @@ impl Builder {
                 .try_wait()
                 .expect("the child can be waited for");
             assert!(ended.is_none(), "nats-server ended: {}", broker.log());
-            read_ports(broker.dir.path())
+            read_ports(broker.dir.path(), self.websocket.is_some())
         });
         broker
     }
 }
 
 /// The ports file, once it is whole.
-fn read_ports(dir: &Path) -> Option<Value> {
+fn read_ports(dir: &Path, has_websocket: bool) -> Option<Value> {
     let mut entries = fs::read_dir(dir).ok()?.filter_map(Result::ok);
     let path = entries.find(|entry| entry.path().extension().is_some_and(|ext| ext == "ports"))?;
     let ports: Value = serde_json::from_slice(&fs::read(path.path()).ok()?).ok()?;
-    let is_whole = ports["nats"][0].is_string() && ports["websocket"][0].is_string();
+    let is_whole =
+        ports["nats"][0].is_string() && (!has_websocket || ports["websocket"][0].is_string());
     is_whole.then_some(ports)
 }
 
@@ -158,7 +163,7 @@ impl Broker {
     pub(crate) fn builder() -> Builder {
         Builder {
             version: Version::Default,
-            websocket: "no_tls: true".to_owned(),
+            websocket: Some("no_tls: true".to_owned()),
             config: String::new(),
             files: Vec::new(),
         }

@@ -11,6 +11,7 @@ mod natsbench;
 mod node;
 mod routing;
 mod script;
+mod scripted_port;
 mod small;
 mod wait;
 
@@ -23,6 +24,7 @@ pub(crate) use jwt::Operator;
 pub(crate) use natsbench::{Finished, Natsbench, Running, VARIABLES};
 pub(crate) use node::Node;
 pub(crate) use script::{Greeting, Published, Script};
+pub(crate) use scripted_port::ScriptedPort;
 pub(crate) use small::{
     completed, latency, publish, refused, subscribe, subscribed, write_context,
 };

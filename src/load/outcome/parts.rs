@@ -1,7 +1,6 @@
 //! The parts that the results of several commands share.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
 
 use crate::clock::{Clock, MonoNanos};
 use crate::host::{HiccupReport, HostDelta, HostFacts};
@@ -210,8 +209,7 @@ pub(super) fn rounds_settings(plan: &RoundsPlan) -> BTreeMap<String, String> {
 
 /// Wall time as RFC 3339 has it, to the millisecond.
 pub(super) fn rfc3339(clock: &Clock, moment: MonoNanos) -> String {
-    let wall = SystemTime::UNIX_EPOCH + Duration::from_nanos(clock.wall_at(moment).0);
-    humantime::format_rfc3339_millis(wall).to_string()
+    clock.wall_at(moment).rfc3339()
 }
 
 #[cfg(test)]

@@ -345,6 +345,15 @@ fn unchunked(mut raw: &[u8]) -> (Vec<u8>, bool) {
     (body, false)
 }
 
+/// Reads an answer that has come as far as `received`, with as much of its body as is there; `None` if that is no HTTP,
+/// or not yet. Also says whether that is all of it.
+pub(crate) fn parse_reply(received: &[u8]) -> Option<(HttpReply, bool)> {
+    let (mut reply, head_bytes) = parse_head(received).ok()??;
+    let (body, is_whole) = BodyEnd::of(&reply).body(&received[head_bytes..]);
+    reply.body = body;
+    Some((reply, is_whole))
+}
+
 /// Reads what there is of a refusal's body, up to a limit; a broken connection ends it.
 async fn read_refusal_body<S: AsyncRead + Unpin>(
     stream: &mut S,
