@@ -9,6 +9,7 @@ mod jwt;
 mod monitoring;
 mod natsbench;
 mod node;
+mod proxy;
 mod routing;
 mod script;
 mod scripted_port;
@@ -24,6 +25,7 @@ pub(crate) use jwt::Operator;
 pub(crate) use natsbench::{Finished, Natsbench, Running, VARIABLES};
 pub(crate) use node::Node;
 pub(crate) use script::{Greeting, Published, Script};
+pub(crate) use proxy::{Proxy, free_port};
 pub(crate) use scripted_port::ScriptedPort;
 pub(crate) use small::{
     completed, latency, publish, refused, subscribe, subscribed, write_context,
