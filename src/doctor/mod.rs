@@ -21,4 +21,5 @@ pub mod examination;
 mod neighbours;
 pub mod plan;
 mod redact;
+mod reprobe;
 pub mod runner;
