@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::CheckId;
 use crate::doctor::conversation::Conversation;
+use crate::doctor::front::Proxy;
 use crate::doctor::neighbours::Neighbours;
 use crate::doctor::plan::Plan;
 use crate::net::dial::{ConnectionFacts, DialError, DialOptions, dial};
@@ -56,6 +57,10 @@ pub(crate) struct Learned {
     pub(crate) tcp: Option<TcpStream>,
     /// The connection, TLS included where there is TLS.
     pub(crate) stream: Option<Stream>,
+    /// The proxy in front of the broker, as far as it names itself.
+    pub(crate) front: Option<Proxy>,
+    /// TLS is in use, from the beginning or behind INFO.
+    pub(crate) is_tls: bool,
     /// The answer `101`.
     pub(crate) switched: Option<HttpReply>,
     /// The connection, NATS on it.

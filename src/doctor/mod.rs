@@ -20,6 +20,7 @@ mod conversation;
 mod elsewhere;
 pub mod examination;
 mod fingerprint;
+mod front;
 mod neighbours;
 pub mod plan;
 mod redact;

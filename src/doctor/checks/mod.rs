@@ -12,7 +12,7 @@ mod permissions;
 mod round_trip;
 mod tcp;
 mod tls;
-mod upgrade;
+pub(crate) mod upgrade;
 mod watch;
 
 use crate::doctor::check::Check;
