@@ -3,6 +3,8 @@
 //! The configuration is built once, before anything is connected, so that a bad file is a usage error with
 //! the file's name and not a failed handshake.
 
+pub mod inspect;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,10 +111,32 @@ impl TlsOptions {
         Ok(Arc::new(config))
     }
 
-    fn roots(&self) -> Result<RootCertStore, TlsConfigError> {
+    /// The certificates of the CA file; none if there is no such file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used.
+    pub fn ca_certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+        let read = |path: &PathBuf| read_certs("the CA file", path);
+        self.ca.as_ref().map_or_else(|| Ok(Vec::new()), read)
+    }
+
+    /// The chain of the client certificate; empty if there is none.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used.
+    pub fn client_certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+        let read = |path: &PathBuf| read_certs("the client certificate", path);
+        self.cert.as_ref().map_or_else(|| Ok(Vec::new()), read)
+    }
+
+    /// What is trusted: the CA file, or the system's certificates. Reading the latter takes milliseconds.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used.
+    pub fn roots(&self) -> Result<RootCertStore, TlsConfigError> {
         let mut store = RootCertStore::empty();
         if let Some(path) = &self.ca {
-            for cert in read_certs("the CA file", path)? {
+            for cert in self.ca_certificates()? {
                 store.add(cert).map_err(|error| TlsConfigError::File {
                     role: "the CA file",
                     path: path.clone(),
