@@ -5,9 +5,11 @@
 
 mod facts;
 mod hiccup;
+mod listeners;
 mod parse;
 mod sample;
 
 pub use facts::HostFacts;
 pub use hiccup::{HiccupMeter, HiccupReport};
+pub use listeners::{Listener, Listeners, Process, is_container, is_own_address};
 pub use sample::{HostDelta, HostSample};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::examination::Examination;
+use crate::doctor::reprobe;
 
 /// How long a greeting may take beyond a round trip: a server that greets does so at once.
 const PATIENCE: Duration = Duration::from_millis(40);
@@ -13,7 +14,7 @@ const MAX_PATIENCE: Duration = Duration::from_millis(600);
 pub(super) const CHECK: Check = Check {
     id: CheckId::Greeting,
     requires: &[CheckId::Tcp],
-    codes: &[],
+    codes: &[&reprobe::CLOSED],
     run: |examination| Box::pin(run(examination)),
 };
 

@@ -1,10 +1,14 @@
 //! The HTTP upgrade to WebSocket: who answered, with what.
 
+use std::time::Duration;
+
 use tokio::time::timeout;
 
+use crate::clock::mono_now;
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::code::Code;
 use crate::doctor::examination::Examination;
+use crate::doctor::reprobe::{Unanswered, unanswered};
 use crate::net::dial::upgrade_request;
 use crate::net::session::Session;
 use crate::net::wire::WebSocketMode;
@@ -36,6 +40,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     let options = &examination.plan.dial;
     let request = upgrade_request(examination.target, options);
     let limit = examination.step_limit();
+    let begun = mono_now();
     match timeout(limit, upgrade(&mut stream, &request)).await {
         Ok(Ok(upgraded)) => {
             let mode = WebSocketMode {
@@ -48,9 +53,20 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
             Looked::At("101 Switching Protocols".to_owned())
         }
         Ok(Err(error)) => {
+            let after = Duration::from_nanos(mono_now().since(begun));
+            if let Some(what) = Unanswered::of(&error, after) {
+                let finding = unanswered(examination, what).await;
+                examination.find(finding);
+                return Looked::At(error.to_string());
+            }
             examination.find(REFUSED.finding(error.to_string()));
             Looked::At("refused".to_owned())
         }
-        Err(_) => Looked::Unable("timeout".to_owned()),
+        Err(_) => {
+            drop(stream);
+            let finding = unanswered(examination, Unanswered::Silence { waited: limit }).await;
+            examination.find(finding);
+            Looked::At("no answer".to_owned())
+        }
     }
 }
