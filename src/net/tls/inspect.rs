@@ -59,7 +59,7 @@ pub fn inspecting(config: &ClientConfig) -> (ClientConfig, Arc<Inspection>) {
         inner: Arc::clone(&config.client_auth_cert_resolver),
         inspection: Arc::clone(&inspection),
     });
-    let verifier = Verifier {
+    let verifier = AcceptAnyServer {
         provider: Arc::clone(config.crypto_provider()),
         inspection: Arc::clone(&inspection),
     };
@@ -100,13 +100,23 @@ impl ResolvesClientCert for Resolver {
 }
 
 /// Accepts every certificate and every signature, and remembers them.
+///
+/// The signature under the handshake shows that the server holds the key of its certificate. Where any certificate will
+/// do, anybody has one with its key: to insist would only shut out what rustls cannot check, such as X.509 version 1.
 #[derive(Debug)]
-struct Verifier {
+pub(super) struct AcceptAnyServer {
     provider: Arc<CryptoProvider>,
     inspection: Arc<Inspection>,
 }
 
-impl Verifier {
+impl AcceptAnyServer {
+    pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self {
+            provider,
+            inspection: Arc::default(),
+        }
+    }
+
     fn remember(
         &self,
         result: Result<HandshakeSignatureValid, rustls::Error>,
@@ -118,7 +128,7 @@ impl Verifier {
     }
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for AcceptAnyServer {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
