@@ -16,6 +16,7 @@ use crate::net::dial::{ConnectionFacts, DialError, DialOptions, dial};
 use crate::net::session::Session;
 use crate::net::stream::Stream;
 use crate::net::target::Target;
+use crate::net::tls::inspect::ClientCertificateRequest;
 use crate::net::ws::upgrade::HttpReply;
 use crate::protocol::ServerInfo;
 use crate::results::doctor::{Evidence, Finding, Severity};
@@ -35,6 +36,16 @@ pub(crate) struct Reached {
     pub(crate) address: SocketAddr,
     /// Until the connection was there: one round trip of the network.
     pub(crate) took: Duration,
+}
+
+/// What is known of TLS on the main connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Encryption {
+    /// Protocol version and cipher.
+    pub(crate) text: String,
+    /// Whether the server asked for a client certificate, and whether it got one. A server may refuse it much later:
+    /// nginx answers the upgrade with 400.
+    pub(crate) request: Option<ClientCertificateRequest>,
 }
 
 /// Who we are, as the server sees it.
@@ -61,6 +72,8 @@ pub(crate) struct Learned {
     pub(crate) front: Option<Proxy>,
     /// TLS is in use, from the beginning or behind INFO.
     pub(crate) is_tls: bool,
+    /// TLS on the connection, where there is TLS.
+    pub(crate) encryption: Option<Encryption>,
     /// The answer `101`.
     pub(crate) switched: Option<HttpReply>,
     /// The connection, NATS on it.
