@@ -236,12 +236,11 @@ fn first_difference(typed: &[&str], meant: &[&str]) -> Range<usize> {
     let mut start = 0;
     for (idx, token) in typed.iter().enumerate() {
         if meant.get(idx) != Some(token) {
-            // Whatever is too much goes on to the end.
-            let end = match meant.get(idx) {
-                Some(_) => start + token.len(),
-                None => typed.join(".").len(),
+            // Whatever is too much goes on to the end, with the dot before it.
+            return match meant.get(idx) {
+                Some(_) => start..start + token.len(),
+                None => start.saturating_sub(1)..typed.join(".").len(),
             };
-            return start..end;
         }
         start += token.len() + 1;
     }
