@@ -1,6 +1,7 @@
 //! Subjects, patterns and queue groups that cannot be used: where the fault is, what a server would do, and what was
 //! probably meant.
 
+use crate::doctor::checks::input::known;
 use crate::doctor::checks::input::quoting::{quoted, shell};
 use crate::doctor::code::Code;
 use crate::results::doctor::{Finding, Severity};
@@ -169,11 +170,17 @@ fn empty_token(text: &str, usage: Use<'_>) -> Finding {
         (false, true) => "a dot at its beginning, with nothing before it",
         (false, false) => "an empty token",
     };
-    let consequence = if usage.is_publish() {
-        "A server gives no error for such a message, and delivers it to nobody, not even to a subscriber of `>`."
+    let (what_happens, consequence) = if usage.is_publish() {
+        (
+            "a server drops every message to it",
+            "A server gives no error for such a message, and delivers it to nobody, not even to a subscriber of `>`.",
+        )
     } else {
-        "A server refuses the subscription with `Invalid Subject`, which names no subject, and keeps the connection \
-         open; many clients then wait in silence."
+        (
+            "no server accepts it",
+            "A server refuses the subscription with `Invalid Subject`, which names no subject, and keeps the connection \
+             open; many clients then wait in silence.",
+        )
     };
     let gap = if is_trailing {
         ""
@@ -182,21 +189,42 @@ fn empty_token(text: &str, usage: Use<'_>) -> Finding {
     };
     let mended = tokens_of(text).join(".");
     let finding = EMPTY_TOKEN
-        .finding(format!("The subject {} has {place}.", quoted(text)))
+        .finding(format!(
+            "The subject {} has {place}: {what_happens}.",
+            quoted(text)
+        ))
         .because(format!(
             "Every token needs at least one character. {consequence}{gap}"
         ))
         .evidence("would be sent", quoted(&usage.operation(text)));
-    let finding = suggesting(finding, usage, "Leave out the dot:", &mended);
-    if !is_trailing || usage.is_publish() || mended.is_empty() {
-        return finding;
-    }
-    suggesting(
-        finding,
-        usage,
-        "Or have any one token in its place:",
-        &format!("{mended}.*"),
-    )
+    let leave_out = ("Leave out the dot:", mended.clone());
+    let fill = ("Or have any one token in its place:", format!("{mended}.*"));
+    let steps = match usage {
+        _ if mended.is_empty() => vec![],
+        Use::Subscribe { .. } if is_trailing && is_known(&fill.1) => {
+            // Nothing is known under the shorter one.
+            vec![
+                ("Have any one token behind the dot:", fill.1),
+                ("Or leave out the dot:", mended),
+            ]
+        }
+        Use::Subscribe { .. } if is_trailing => vec![leave_out, fill],
+        _ => vec![leave_out],
+    };
+    steps.into_iter().fold(finding, |finding, (step, subject)| {
+        suggesting(finding, usage, step, &subject)
+    })
+}
+
+/// Whether a pattern matches a subject of rounds.
+fn is_known(pattern: &str) -> bool {
+    let pattern = pattern.parse::<Pattern>();
+    let mut subjects = known::subjects().into_iter();
+    subjects.any(|subject| {
+        pattern
+            .as_ref()
+            .is_ok_and(|pattern| pattern.matches(&subject))
+    })
 }
 
 /// Whether a server takes a character for the end of an argument.
@@ -352,7 +380,7 @@ fn full_wildcard(text: &str, usage: Use<'_>, fault: &SubjectFault) -> Finding {
 }
 
 fn wildcard_in_publish(text: &str, usage: Use<'_>) -> Finding {
-    let example = super::known::subjects().into_iter().find(|subject| {
+    let example = known::subjects().into_iter().find(|subject| {
         text.parse::<Pattern>()
             .is_ok_and(|pattern| pattern.matches(subject))
     });
@@ -523,8 +551,8 @@ mod tests {
                 "rounds.game.",
                 "a dot at its end",
                 &[
-                    "natsbench doctor rounds.game",
                     "natsbench doctor 'rounds.game.*'",
+                    "natsbench doctor rounds.game",
                 ][..],
             ),
             (

@@ -54,8 +54,11 @@ pub(super) enum Within {
     Malformed,
 }
 
-/// Whether a moment is within the times, for each of the possible offsets of the local time in seconds.
+/// Whether a moment is within the times, of which none means always, for each of the possible offsets of the local time in seconds.
 pub(super) fn within(times: &[TimeRange], now: i64, offsets: &[i32]) -> Within {
+    if times.is_empty() {
+        return Within::Yes;
+    }
     let ranges: Option<Vec<(i64, i64)>> = times
         .iter()
         .map(|range| Some((second_of_day(&range.start)?, second_of_day(&range.end)?)))
@@ -142,6 +145,7 @@ mod tests {
         let utc = [0];
         let day = [range("08:00:00", "17:00:00")];
         let night = [range("22:00:00", "06:00:00")];
+        assert_eq!(within(&[], noon, &utc), Within::Yes);
         assert_eq!(within(&day, noon, &utc), Within::Yes);
         assert_eq!(within(&night, noon, &utc), Within::No);
         assert_eq!(within(&night, noon + 13 * HOUR, &utc), Within::Yes);
