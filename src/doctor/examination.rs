@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::CheckId;
 use crate::doctor::conversation::Conversation;
+use crate::doctor::identity::UserInfo;
 use crate::doctor::neighbours::Neighbours;
 use crate::doctor::plan::Plan;
 use crate::net::dial::{ConnectionFacts, DialError, DialOptions, dial};
@@ -41,8 +42,10 @@ pub(crate) struct Reached {
 pub(crate) struct Identity {
     pub(crate) account: Option<String>,
     pub(crate) user: Option<String>,
-    /// `permissions` of `$SYS.REQ.USER.INFO`, as JSON.
+    /// `permissions` of `$SYS.REQ.USER.INFO`, as JSON; what a user JWT says of them where that was not answered.
     pub(crate) permissions: Option<serde_json::Value>,
+    /// What became of `$SYS.REQ.USER.INFO`.
+    pub(crate) user_info: UserInfo,
 }
 
 /// What a check hands on to those behind it.

@@ -18,6 +18,7 @@ pub mod checks;
 pub mod code;
 mod conversation;
 pub mod examination;
+mod identity;
 mod neighbours;
 pub mod plan;
 mod redact;
