@@ -10,6 +10,7 @@ use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::CheckId;
 use crate::doctor::conversation::Conversation;
 use crate::doctor::front::Proxy;
+use crate::doctor::identity::UserInfo;
 use crate::doctor::neighbours::Neighbours;
 use crate::doctor::plan::Plan;
 use crate::net::dial::{ConnectionFacts, DialError, DialOptions, dial};
@@ -53,8 +54,10 @@ pub(crate) struct Encryption {
 pub(crate) struct Identity {
     pub(crate) account: Option<String>,
     pub(crate) user: Option<String>,
-    /// `permissions` of `$SYS.REQ.USER.INFO`, as JSON.
+    /// `permissions` of `$SYS.REQ.USER.INFO`, as JSON; what a user JWT says of them where that was not answered.
     pub(crate) permissions: Option<serde_json::Value>,
+    /// What became of `$SYS.REQ.USER.INFO`.
+    pub(crate) user_info: UserInfo,
 }
 
 /// What a check hands on to those behind it.
