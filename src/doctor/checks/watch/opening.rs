@@ -124,10 +124,12 @@ async fn first(
     examination: &mut Examination<'_>,
     options: &DialOptions,
 ) -> Result<Opened, DialError> {
-    if let Ok(opened) = opened(examination.target, options).await {
-        return Ok(opened);
-    }
+    let beside = opened(examination.target, options).await;
+    // Nobody would answer PINGs on it from here on.
     drop(examination.learned.conversation.take());
+    if beside.is_ok() {
+        return beside;
+    }
     sleep(RELEASE).await;
     opened(examination.target, options).await
 }
