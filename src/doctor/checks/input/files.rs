@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::doctor::checks::input::credentials::BAD_SEED;
+use crate::doctor::checks::input::credentials::codes::BAD_SEED;
 use crate::doctor::checks::input::quoting::quoted;
 use crate::doctor::code::Code;
 use crate::net::tls::TlsConfigError;
