@@ -224,6 +224,7 @@ fn a_context_that_cannot_be_used_is_a_finding() {
         "{json:#}"
     );
     assert_eq!(json["target"], "context prod");
+    assert_eq!(title(&json), "There is no context `prod`.");
 
     let run = Natsbench::new([
         "doctor",

@@ -148,9 +148,13 @@ fn literal_wildcard(text: &str, usage: Use<'_>, span: &Range<usize>) -> Finding 
     let is_last = idx + 1 == tokens.len();
     let finding = LITERAL_WILDCARD
         .finding(format!(
-            "{} in {} is no wildcard: it matches nothing but itself.",
+            "{}{} is no wildcard: it matches nothing but itself.",
             quoted(token),
-            quoted(text)
+            if token == text {
+                String::new()
+            } else {
+                format!(" in {}", quoted(text))
+            }
         ))
         .because(
             "`*` and `>` are wildcards only as whole tokens. A server takes the subject without an error, and matches \
