@@ -144,9 +144,9 @@ mod tests {
         let header = |counts: [u32; 6]| {
             let mut bytes = b"TZif2".to_vec();
             bytes.extend([0; 15]);
-            counts
-                .iter()
-                .for_each(|count| bytes.extend(count.to_be_bytes()));
+            for count in counts {
+                bytes.extend(count.to_be_bytes());
+            }
             bytes
         };
         let mut bytes = header([0, 0, 0, 0, 1, 1]);

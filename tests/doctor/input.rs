@@ -224,6 +224,7 @@ fn a_context_that_cannot_be_used_is_a_finding() {
         "{json:#}"
     );
     assert_eq!(json["target"], "context prod");
+    assert_eq!(title(&json), "There is no context `prod`.");
 
     let run = Natsbench::new([
         "doctor",
@@ -433,6 +434,21 @@ fn a_jwt_that_does_not_fit_into_connect_is_warned_of() {
         .collect();
     let creds = operator.creds_with(|claims| claims["nats"]["pub"] = json!({"allow": subjects}));
     offline_with_creds(&creds, &[]).warns_of("credentials.too-long");
+    // The server agrees, unless it was told to read more.
+    let (_directory, path) = file(&creds);
+    let args = ["--creds", path.to_str().unwrap()];
+    let broker = Broker::builder().config(&operator.config()).start();
+    let refused = diagnose(&broker.ws_url(), &args);
+    assert_ne!(refused.status_of("connect"), "passed", "{:#}", refused.json);
+    let config = operator.config() + "max_control_line: 16384\n";
+    let broker = Broker::builder().config(&config).start();
+    let accepted = diagnose(&broker.ws_url(), &args);
+    assert_eq!(
+        accepted.status_of("connect"),
+        "passed",
+        "{:#}",
+        accepted.json
+    );
 }
 
 #[test]

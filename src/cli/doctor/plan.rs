@@ -123,7 +123,7 @@ fn context(connection: &ConnectionArgs, found: &mut Found) -> Context {
         let (message, causes, hint) = error.parts();
         found
             .faults
-            .push(input::context_fault(message, causes, hint));
+            .push(input::context_fault(name, message, causes, hint));
         if connection.server.is_empty() {
             found.typed_target = Some(format!("context {name}"));
         }

@@ -2,121 +2,21 @@
 //!
 //! The login looks at these findings: a server that lets us in anyway was right, and this machine's clock, say, was not.
 
+pub(super) mod codes;
+mod limits;
+
 use nkeys::KeyPair;
 
-use crate::doctor::checks::input::quoting::{quoted, shell};
-use crate::doctor::checks::input::times::{Within, length, moment, within};
-use crate::doctor::code::Code;
-use crate::net::target::Scheme;
-use crate::protocol::JwtError;
-use crate::protocol::jwt::{
-    CONNECTION_TYPE_STANDARD, CONNECTION_TYPE_WEBSOCKET, UserClaims, parse_network,
+use self::codes::{
+    BAD_SEED, BAD_SIGNATURE, EXPIRED, ISSUED_LATER, NO_SEED, NOT_A_JWT, NOT_A_USER, NOT_YET_VALID,
+    PROXY_REQUIRED, SEED_MISMATCH, TOO_LONG,
 };
-use crate::results::doctor::{Certainty, Finding, Severity};
 
-pub(super) const NOT_A_JWT: Code = Code {
-    name: "credentials.not-a-jwt",
-    severity: Severity::Error,
-    meaning: "The credentials hold no JWT of NATS.",
-    cause: "It was cut or changed when it was copied, or it is a token of another system, such as OAuth.",
-    fix: "Generate the credentials again with `nsc generate creds`.",
-};
-pub(super) const NOT_A_USER: Code = Code {
-    name: "credentials.not-a-user",
-    severity: Severity::Error,
-    meaning: "The JWT is not that of a user.",
-    cause: "The JWT of an account or an operator stands in the credentials file. Only users log in.",
-    fix: "Generate credentials of a user with `nsc generate creds`.",
-};
-pub(super) const BAD_SIGNATURE: Code = Code {
-    name: "credentials.bad-signature",
-    severity: Severity::Error,
-    meaning: "The JWT was changed after it was signed.",
-    cause: "Its signature does not fit its text. A character got lost or was replaced when it was copied, or somebody \
-            edited it.",
-    fix: "Copy it again, or generate it again with `nsc generate creds`.",
-};
-pub(super) const SEED_MISMATCH: Code = Code {
-    name: "credentials.seed-mismatch",
-    severity: Severity::Error,
-    meaning: "The seed does not belong to the JWT.",
-    cause: "JWT and seed of two users were put together, or the user's key was replaced. The server verifies a signature \
-            made with the seed by the key in the JWT.",
-    fix: "Generate both together with `nsc generate creds`.",
-};
-pub(super) const BAD_SEED: Code = Code {
-    name: "credentials.bad-seed",
-    severity: Severity::Error,
-    meaning: "The seed beside the JWT is no seed of a user.",
-    cause: "It was cut or changed when it was copied, or it is the seed of an account or an operator.",
-    fix: "Generate JWT and seed together with `nsc generate creds`.",
-};
-pub(super) const NO_SEED: Code = Code {
-    name: "credentials.no-seed",
-    severity: Severity::Error,
-    meaning: "The credentials hold a JWT, but not the seed that proves that it is ours.",
-    cause: "Only the JWT was stored. It is enough alone only where it is a bearer token, and this one is not.",
-    fix: "Generate JWT and seed together with `nsc generate creds`.",
-};
-pub(super) const EXPIRED: Code = Code {
-    name: "credentials.expired",
-    severity: Severity::Error,
-    meaning: "The JWT has expired.",
-    cause: "It was issued for a limited time (`exp`), which is over. If this machine's clock is wrong, it may not be.",
-    fix: "Extend it with `nsc edit user --expiry`, and generate the credentials again.",
-};
-pub(super) const NOT_YET_VALID: Code = Code {
-    name: "credentials.not-yet-valid",
-    severity: Severity::Error,
-    meaning: "The JWT is not valid yet.",
-    cause: "It was issued for later (`nbf`), or this machine's clock is behind.",
-    fix: "Wait, set the clock, or change the start with `nsc edit user --start`.",
-};
-pub(super) const ISSUED_LATER: Code = Code {
-    name: "credentials.issued-in-the-future",
-    severity: Severity::Warning,
-    meaning: "The JWT was issued at a time that has not come yet.",
-    cause: "This machine's clock is behind, or that of the machine that issued it was ahead.",
-    fix: "Compare the clocks with `date -u`, and have them set by NTP.",
-};
-pub(super) const CONNECTION_TYPE: Code = Code {
-    name: "credentials.connection-type",
-    severity: Severity::Error,
-    meaning: "The JWT does not allow this kind of connection.",
-    cause: "It names the kinds that are allowed (`allowed_connection_types`), and the one of the URL is not among them: \
-            `WEBSOCKET` for `ws` and `wss`, `STANDARD` for `nats` and `tls`.",
-    fix: "Add it with `nsc edit user --conn-type`, and generate the credentials again.",
-};
-pub(super) const OUTSIDE_TIMES: Code = Code {
-    name: "credentials.outside-times",
-    severity: Severity::Error,
-    meaning: "The JWT does not allow connections at this time of the day.",
-    cause: "It names the times when connections are allowed (`times`), and now is outside of them.",
-    fix: "Wait, or change the times with `nsc edit user --time` and `--rm-time`.",
-};
-pub(super) const BAD_LIMITS: Code = Code {
-    name: "credentials.bad-limits",
-    severity: Severity::Error,
-    meaning: "The JWT contains a limit that no server can read.",
-    cause: "A network that is not written as `10.0.0.0/8`, or a time that is not written as `08:00:00`. A server refuses the \
-            whole JWT.",
-    fix: "Correct it with `nsc edit user`, and generate the credentials again.",
-};
-pub(super) const TOO_LONG: Code = Code {
-    name: "credentials.too-long",
-    severity: Severity::Warning,
-    meaning: "The JWT hardly fits into CONNECT.",
-    cause: "Many permissions make a long JWT, and a server reads 4096 bytes of CONNECT unless its `max_control_line` says \
-            otherwise. It closes the connection with `Maximum Control Line Exceeded` when there are more.",
-    fix: "Raise `max_control_line`, or move the permissions to a scoped signing key of the account.",
-};
-pub(super) const PROXY_REQUIRED: Code = Code {
-    name: "credentials.proxy-required",
-    severity: Severity::Info,
-    meaning: "The JWT is good only through a proxy that the server trusts.",
-    cause: "It says `proxy_required`; such a proxy signs the login itself.",
-    fix: "Connect to the proxy, or issue credentials without it.",
-};
+use crate::doctor::checks::input::quoting::{quoted, shell};
+use crate::doctor::checks::input::times::{length, moment};
+use crate::net::target::Scheme;
+use crate::protocol::{JwtError, UserClaims};
+use crate::results::doctor::{Certainty, Finding};
 
 /// So near to a border in time, a wrong clock is as likely a cause, in seconds.
 const CLOCK_DOUBT: i64 = 5 * 60;
@@ -124,9 +24,6 @@ const CLOCK_DOUBT: i64 = 5 * 60;
 const CLOCK_TOLERANCE: i64 = 60;
 /// What a server reads of CONNECT by default, in bytes.
 const MAX_CONNECT_BYTES: usize = 4096;
-/// What CONNECT holds besides the JWT, in bytes: signature, language, version, name and switches.
-const CONNECT_REST_BYTES: usize = 350;
-
 /// What a JWT is judged by.
 #[derive(Debug)]
 pub(super) struct Around<'a> {
@@ -138,6 +35,8 @@ pub(super) struct Around<'a> {
     pub(super) now: i64,
     /// The offsets from UTC that the times of the JWT may have, in seconds.
     pub(super) offsets: &'a [i32],
+    /// What follows the word CONNECT.
+    pub(super) n_connect_bytes: usize,
 }
 
 /// What is wrong with a text that should be a JWT.
@@ -190,26 +89,14 @@ pub(super) fn findings(
         expired(claims, around),
         not_yet_valid(claims, around),
         issued_later(claims, around),
-        connection_type(claims, around),
-        limits(claims, around),
-        outside_times(claims, around),
+        limits::connection_type(claims, around),
+        limits::unreadable(claims, around),
+        limits::outside_times(claims, around),
     ]
     .into_iter()
     .flatten()
     .collect();
-    let n_connect = jwt.len() + CONNECT_REST_BYTES;
-    if n_connect > MAX_CONNECT_BYTES {
-        found.push(
-            TOO_LONG
-                .finding(format!("The JWT of {} is {} bytes long.", quoted(around.source), jwt.len()))
-                .because(format!(
-                    "A server reads {MAX_CONNECT_BYTES} bytes of CONNECT, the JWT included, unless its configuration says \
-                     otherwise, and closes the connection on more."
-                ))
-                .certainty(Certainty::Likely)
-                .paste("Allow more in the server's configuration:", &["max_control_line: 16384"]),
-        );
-    }
+    found.extend(too_long(jwt, around));
     if claims.proxy_required {
         found.push(
             PROXY_REQUIRED
@@ -221,6 +108,24 @@ pub(super) fn findings(
         );
     }
     found
+}
+
+fn too_long(jwt: &str, around: &Around<'_>) -> Option<Finding> {
+    let n_bytes = around.n_connect_bytes;
+    (n_bytes > MAX_CONNECT_BYTES).then(|| {
+        TOO_LONG
+            .finding(format!(
+                "The JWT of {} is {} bytes long, too long for a server that has the usual limit.",
+                quoted(around.source),
+                jwt.len()
+            ))
+            .because(format!(
+                "With it, CONNECT has {n_bytes} bytes, and a server reads {MAX_CONNECT_BYTES} unless its configuration says \
+                 otherwise. It closes the connection on more."
+            ))
+            .certainty(Certainty::Likely)
+            .paste("Allow more in the server's configuration:", &["max_control_line: 16384"])
+    })
 }
 
 /// The lines that change a user and write the credentials again.
@@ -388,163 +293,33 @@ fn issued_later(claims: &UserClaims, around: &Around<'_>) -> Option<Finding> {
     )
 }
 
-fn connection_type(claims: &UserClaims, around: &Around<'_>) -> Option<Finding> {
-    let (needed, what, other) = if around.scheme.is_websocket() {
-        (
-            CONNECTION_TYPE_WEBSOCKET,
-            "over WebSocket",
-            CONNECTION_TYPE_STANDARD,
-        )
-    } else {
-        (
-            CONNECTION_TYPE_STANDARD,
-            "to the client port",
-            CONNECTION_TYPE_WEBSOCKET,
-        )
-    };
-    if claims.allows_connection_type(needed) {
-        return None;
-    }
-    let allowed = claims.connection_types.join(", ");
-    let finding = CONNECTION_TYPE
-        .finding(format!(
-            "The credentials of {} are not good for connections {what}, only for {}.",
-            quoted(around.source),
-            quoted(&allowed)
-        ))
-        .because(
-            "A server refuses another kind of connection than the JWT allows with the same `Authorization Violation` as a \
-             wrong password.",
-        )
-        .evidence("allowed_connection_types", quoted(&allowed))
-        .evidence("needed", needed);
-    let finding = reissuing(
-        with_user(finding, claims),
-        claims,
-        around,
-        &format!("--conn-type {needed}"),
-    );
-    Some(if claims.allows_connection_type(other) {
-        let port = if other == CONNECTION_TYPE_STANDARD {
-            "connect to the client port (`nats://HOST:4222`)"
-        } else {
-            "connect over WebSocket (`ws://` or `wss://`)"
-        };
-        finding.remedy(format!("Or {port}, which these credentials are good for."))
-    } else {
-        finding
-    })
-}
-
-fn limits(claims: &UserClaims, around: &Around<'_>) -> Option<Finding> {
-    let network = claims
-        .networks
-        .iter()
-        .find(|network| parse_network(network).is_none());
-    let has_bad_times = within(&claims.times, around.now, around.offsets) == Within::Malformed;
-    let (what, remedy) = match network {
-        Some(network) => (
-            format!("the network {}", quoted(network)),
-            format!(
-                "--rm-source-network {} --source-network {}",
-                shell(network),
-                network.parse::<std::net::IpAddr>().map_or_else(
-                    |_| "10.0.0.0/8".to_owned(),
-                    |address| format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 })
-                )
-            ),
-        ),
-        None if has_bad_times => (
-            "a time that is not written as `08:00:00`".to_owned(),
-            "--time 08:00:00-17:00:00".to_owned(),
-        ),
-        None => return None,
-    };
-    let finding = BAD_LIMITS
-        .finding(format!(
-            "The JWT of {} contains {what}, which no server can read.",
-            quoted(around.source)
-        ))
-        .because("A server refuses the whole JWT then.");
-    Some(reissuing(
-        with_user(finding, claims),
-        claims,
-        around,
-        &remedy,
-    ))
-}
-
-fn outside_times(claims: &UserClaims, around: &Around<'_>) -> Option<Finding> {
-    let result = within(&claims.times, around.now, around.offsets);
-    let (severity, certainty) = match result {
-        Within::Yes | Within::Malformed => return None,
-        Within::No => (Severity::Error, Certainty::Certain),
-        Within::Perhaps { in_utc: false } => (Severity::Warning, Certainty::Likely),
-        Within::Perhaps { in_utc: true } => return None,
-    };
-    let ranges: Vec<String> = claims
-        .times
-        .iter()
-        .map(|range| format!("{} to {}", range.start, range.end))
-        .collect();
-    let zone = claims
-        .time_zone
-        .as_deref()
-        .map_or_else(|| "local time of the server".to_owned(), quoted);
-    let finding = OUTSIDE_TIMES
-        .finding(format!(
-            "The credentials of {} are good only from {} ({zone}), and it is {}.",
-            quoted(around.source),
-            ranges.join(", "),
-            moment(around.now)
-        ))
-        .because("Outside of these times a server refuses the JWT with the same `Authorization Violation` as a wrong password.")
-        .severity(severity)
-        .certainty(certainty)
-        .evidence("times", ranges.join(", "))
-        .evidence("times_location", &zone);
-    let finding = if certainty == Certainty::Likely {
-        finding.or(
-            "the server is in a time zone where it is another time of the day, and the login works",
-            "`date` on the server",
-        )
-    } else {
-        finding
-    };
-    Some(reissuing(
-        with_user(finding, claims),
-        claims,
-        around,
-        "--time 00:00:00-23:59:59",
-    ))
-}
-
 /// What the JWT is, in one line.
 pub(super) fn description(claims: &UserClaims, around: &Around<'_>) -> String {
-    let mut text = format!(
+    let mut parts = vec![format!(
         "{}: JWT of user {}, account {}",
         around.source,
         quoted(&claims.name),
         quoted(claims.account())
-    );
+    )];
     if claims.bearer {
-        text.push_str(", bearer");
+        parts.push("bearer".to_owned());
     }
-    match claims.expires {
-        None => text.push_str(", does not expire"),
+    parts.push(match claims.expires {
+        None => "does not expire".to_owned(),
         Some(expires) if expires >= around.now => {
             let left = length(expires.saturating_sub(around.now));
-            text.push_str(&format!(", expires in {left} ({})", moment(expires)));
+            format!("expires in {left} ({})", moment(expires))
         }
-        Some(expires) => text.push_str(&format!(", expired on {}", moment(expires))),
-    }
-    for (what, values) in [
+        Some(expires) => format!("expired on {}", moment(expires)),
+    });
+    let limits = [
         ("only", &claims.connection_types),
         ("only from", &claims.networks),
-    ] {
-        if !values.is_empty() {
-            text.push_str(&format!(", {what} {}", quoted(&values.join(", "))));
-        }
-    }
-    text
+    ];
+    let limits = limits.iter().filter(|(_, values)| !values.is_empty());
+    parts.extend(limits.map(|(what, values)| format!("{what} {}", quoted(&values.join(", ")))));
+    parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

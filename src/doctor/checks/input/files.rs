@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::doctor::checks::input::credentials::BAD_SEED;
+use crate::doctor::checks::input::credentials::codes::BAD_SEED;
 use crate::doctor::checks::input::quoting::quoted;
 use crate::doctor::code::Code;
 use crate::net::tls::TlsConfigError;
@@ -43,15 +43,34 @@ pub(super) const NO_ROOTS: Code = Code {
 };
 
 /// A context that cannot be used, in the words of the command line.
-pub fn context_fault(message: &str, causes: &[String], hint: Option<&str>) -> Finding {
-    let finding = CONTEXT
-        .finding(sentence(message))
-        .because(sentence(&causes.join("; ")));
-    match hint {
-        Some(hint) => finding.remedy(sentence(&format!("Use {hint}"))),
-        None => finding
-            .remedy("Look at it with `nats context show NAME`, or give `--server URL` instead."),
-    }
+pub fn context_fault(name: &str, message: &str, causes: &[String], hint: Option<&str>) -> Finding {
+    let is_missing = causes.iter().any(|cause| cause.starts_with("No such file"));
+    let title = if is_missing {
+        format!("There is no context {}.", quoted(name))
+    } else {
+        format!("The context {} cannot be used.", quoted(name))
+    };
+    let why: Vec<&str> = std::iter::once(message)
+        .chain(causes.iter().map(String::as_str))
+        .collect();
+    let remedy = match hint {
+        // What to write instead, or what to do.
+        Some(hint)
+            if ["a ", "one ", "names "]
+                .iter()
+                .any(|noun| hint.starts_with(noun)) =>
+        {
+            format!("Use {hint}")
+        }
+        Some(hint) => hint.to_owned(),
+        None => {
+            "look at it with `nats context show NAME`, or give `--server URL` instead".to_owned()
+        }
+    };
+    CONTEXT
+        .finding(title)
+        .because(sentence(&why.join(": ")))
+        .remedy(sentence(&remedy))
 }
 
 /// A text of the command line as a sentence of a finding.
@@ -67,11 +86,11 @@ fn sentence(text: &str) -> String {
 /// A file with credentials that cannot be read.
 pub fn unreadable_credentials(what: &str, path: &Path, source: &str, error: &io::Error) -> Finding {
     let why = match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file",
-        io::ErrorKind::PermissionDenied => "this user may not read it",
-        io::ErrorKind::IsADirectory => "it is a directory",
-        io::ErrorKind::InvalidData => "it is no text",
-        _ => "it cannot be read",
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        io::ErrorKind::InvalidData => "it is no text".to_owned(),
+        _ => error.to_string(),
     };
     let remedy = match error.kind() {
         io::ErrorKind::PermissionDenied => {

@@ -1,9 +1,11 @@
 //! What was typed: URL, subjects, credentials, context; all that can be judged without connecting.
 
 mod credentials;
+mod description;
 mod files;
 mod known;
 mod quoting;
+mod spelling;
 mod subjects;
 mod times;
 mod traps;
@@ -19,8 +21,9 @@ use crate::clock::Clock;
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::examination::Examination;
 use crate::host::utc_offsets;
-use crate::net::dial::credentials_for;
-use crate::protocol::{Credentials, Secret, UserClaims};
+use crate::net::dial::{connect_options, credentials_for};
+use crate::net::target::Scheme;
+use crate::protocol::{Credentials, Secret, ServerInfo, UserClaims, encode};
 use crate::results::doctor::Severity;
 
 pub(super) const CHECK: Check = Check {
@@ -34,51 +37,51 @@ pub(super) const CHECK: Check = Check {
         &files::CREDENTIALS_FILE,
         &files::TLS_FILE,
         &files::NO_ROOTS,
-        &credentials::NOT_A_JWT,
-        &credentials::NOT_A_USER,
-        &credentials::BAD_SIGNATURE,
-        &credentials::BAD_SEED,
-        &credentials::SEED_MISMATCH,
-        &credentials::NO_SEED,
-        &credentials::EXPIRED,
-        &credentials::NOT_YET_VALID,
-        &credentials::ISSUED_LATER,
-        &credentials::CONNECTION_TYPE,
-        &credentials::OUTSIDE_TIMES,
-        &credentials::BAD_LIMITS,
-        &credentials::TOO_LONG,
-        &credentials::PROXY_REQUIRED,
-        &subjects::EMPTY,
-        &subjects::EMPTY_TOKEN,
-        &subjects::BLANK,
-        &subjects::CONTROL_CHARACTER,
-        &subjects::FULL_WILDCARD_NOT_LAST,
-        &subjects::WILDCARD_IN_PUBLISH,
-        &subjects::TOO_LONG,
-        &subjects::QUEUE,
+        &credentials::codes::NOT_A_JWT,
+        &credentials::codes::NOT_A_USER,
+        &credentials::codes::BAD_SIGNATURE,
+        &credentials::codes::BAD_SEED,
+        &credentials::codes::SEED_MISMATCH,
+        &credentials::codes::NO_SEED,
+        &credentials::codes::EXPIRED,
+        &credentials::codes::NOT_YET_VALID,
+        &credentials::codes::ISSUED_LATER,
+        &credentials::codes::CONNECTION_TYPE,
+        &credentials::codes::OUTSIDE_TIMES,
+        &credentials::codes::BAD_LIMITS,
+        &credentials::codes::TOO_LONG,
+        &credentials::codes::PROXY_REQUIRED,
+        &subjects::codes::EMPTY,
+        &subjects::codes::EMPTY_TOKEN,
+        &subjects::codes::BLANK,
+        &subjects::codes::CONTROL_CHARACTER,
+        &subjects::codes::FULL_WILDCARD_NOT_LAST,
+        &subjects::codes::WILDCARD_IN_PUBLISH,
+        &subjects::codes::TOO_LONG,
+        &subjects::codes::QUEUE,
         &traps::LITERAL_WILDCARD,
         &traps::RESERVED,
         &traps::JETSTREAM_REQUEST,
         &traps::INBOX,
-        &traps::LOOK_ALIKE,
+        &spelling::LOOK_ALIKE,
         &traps::NON_ASCII,
-        &traps::QUOTES,
-        &traps::LIST,
-        &traps::MQTT_STYLE,
-        &traps::PLACEHOLDER,
+        &spelling::QUOTES,
+        &spelling::LIST,
+        &spelling::MQTT_STYLE,
+        &spelling::PLACEHOLDER,
         &traps::WRONG_CASE,
         &traps::MISSPELT,
         &traps::WRONG_DEPTH,
         &traps::MANY_TOKENS,
         &traps::LONG,
     ],
-    run: |examination| Box::pin(run(examination)),
+    run: |examination| Box::pin(async { judge(examination) }),
 };
 
 /// What a message is taken to be long where nothing is said, in bytes.
 const USUAL_PAYLOAD_BYTES: u64 = 100;
 
-async fn run(examination: &mut Examination<'_>) -> Looked {
+fn judge(examination: &mut Examination<'_>) -> Looked {
     let plan = examination.plan;
     for finding in plan.faults.iter().chain(&plan.notes) {
         examination.find(finding.clone());
@@ -114,7 +117,7 @@ fn judge_subject(examination: &mut Examination<'_>, text: &str, usage: Use<'_>) 
         is_odd |= finding.severity != Severity::Info;
         examination.find(finding);
     }
-    let mut description = traps::description(text, usage);
+    let mut description = description::of(text, usage);
     if is_odd {
         description.push_str(", but see the warning");
     }
@@ -167,10 +170,27 @@ fn judge_jwt(examination: &mut Examination<'_>, jwt: &Secret, seed: Option<&Secr
         scheme: examination.target.scheme,
         now,
         offsets: &offsets,
+        n_connect_bytes: connect_bytes(examination, jwt),
     };
     let seed = seed.map(Secret::expose);
     for finding in credentials::findings(jwt.expose(), &claims, seed, &around) {
         examination.find(finding);
     }
     examination.fact("credentials", credentials::description(&claims, &around));
+}
+
+/// How long the arguments of CONNECT will be.
+fn connect_bytes(examination: &Examination<'_>, jwt: &Secret) -> usize {
+    let info = ServerInfo {
+        nonce: Some("nonce".to_owned()),
+        ..ServerInfo::default()
+    };
+    let credentials = credentials_for(examination.target, &examination.plan.dial);
+    let is_tls = examination.target.scheme == Scheme::Wss;
+    let connect = connect_options(&examination.plan.dial, &credentials, &info, is_tls);
+    connect.map_or(jwt.expose().len(), |connect| {
+        let mut line = Vec::new();
+        encode::connect(&mut line, &connect);
+        line.len() - "CONNECT \r\n".len()
+    })
 }

@@ -29,13 +29,11 @@ pub(super) fn moment(seconds: i64) -> String {
 /// A length of time in its greatest unit, such as `3 days`.
 pub(super) fn length(seconds: i64) -> String {
     let seconds = seconds.saturating_abs();
-    let (count, unit) = match seconds {
-        ..MINUTE => (seconds, "second"),
-        ..HOUR => (seconds / MINUTE, "minute"),
-        ..DAY => (seconds / HOUR, "hour"),
-        _ => (seconds / DAY, "day"),
-    };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+    let units = [(DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")];
+    let unit = units.into_iter().find(|(unit, _)| seconds >= *unit);
+    let (unit, name) = unit.unwrap_or((1, "second"));
+    let count = seconds / unit;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Whether now is within the times of a JWT.

@@ -1,5 +1,6 @@
 //! Server URLs: what is wrong with one that cannot be used, and what is odd about one that can.
 
+use crate::doctor::checks::input::quoting::quoted;
 use crate::doctor::code::Code;
 use crate::net::target::{Scheme, Target, TargetError, TargetFault};
 use crate::results::doctor::{Finding, Severity};
@@ -146,11 +147,11 @@ pub fn url_notes(shown: &str, target: &Target) -> Vec<Finding> {
     if target.scheme == Scheme::Ws && !names_port {
         notes.push(
             DEFAULT_PORT
-                .finding(format!("{target} names no port and means port {}.", target.port))
+                .finding(format!("{} names no port and means port {}.", quoted(shown), target.port))
                 .because("That is the port of HTTP, as for a proxy in front. nats-server itself mostly listens on another one.")
                 .paste(
                     "If nats-server itself is meant:",
-                    &[&format!("--server ws://{}:8443", target.host)],
+                    &[&format!("--server ws://{host}:8443")],
                 ),
         );
     }
