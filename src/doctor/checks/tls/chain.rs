@@ -143,16 +143,12 @@ fn shown(presented: &Presented<'_>, finding: Finding) -> Finding {
 /// The beginning of a list, to read.
 pub(super) fn list(items: &[String]) -> String {
     const MAX_SHOWN: usize = 8;
-    let mut text = items
-        .iter()
-        .take(MAX_SHOWN)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    if items.len() > MAX_SHOWN {
-        text.push_str(&format!(" and {} more", items.len() - MAX_SHOWN));
+    let shown: Vec<&str> = items.iter().take(MAX_SHOWN).map(String::as_str).collect();
+    let shown = shown.join(", ");
+    match items.len().checked_sub(MAX_SHOWN) {
+        None | Some(0) => shown,
+        Some(n_more) => format!("{shown} and {n_more} more"),
     }
-    text
 }
 
 /// The certificate in one line, for the table of a healthy broker.
