@@ -334,6 +334,25 @@ fn a_self_signed_ca_is_no_server_certificate_even_when_it_is_given() {
 }
 
 #[test]
+fn a_self_signed_certificate_that_was_made_anew_is_told_from_the_one_that_was_given() {
+    let broker = broker_with(&Issued::self_signed(&["localhost"], |_| ()));
+    let older = Issued::self_signed(&["localhost"], |_| ());
+    let diagnosis = trusting(&broker, &older.certificate);
+    says(diagnosis.fails_with("tls.ca-replaced"), &["another key"]);
+    assert_eq!(codes(&diagnosis), ["tls.ca-replaced"]);
+}
+
+#[test]
+fn an_intermediate_in_place_of_the_certificate_of_the_server_is_no_matter_of_names() {
+    let root = Authority::root("Company Root CA", |_| ());
+    let intermediate = root.below("Company Issuing CA", |_| ());
+    let broker = broker_with(&intermediate.issued());
+    let diagnosis = trusting(&broker, &root.pem());
+    let finding = diagnosis.fails_with("tls.ca-as-server-certificate");
+    says(finding, &["Issue a certificate for the server"]);
+}
+
+#[test]
 fn the_certificate_of_the_server_is_not_that_of_its_ca() {
     let server = Authority::root("Company Root CA", |_| ()).issue(&["localhost"]);
     let broker = broker_with(&server);

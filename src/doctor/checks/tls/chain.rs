@@ -54,8 +54,11 @@ impl Presented<'_> {
         format!("natsbench doctor --server {target}")
     }
 
-    /// How a certificate for this host is issued by a CA of one's own.
+    /// How a certificate for this host is made: by itself if it was so before, else by a CA of one's own.
     pub(super) fn issue_lines(&self) -> Vec<String> {
+        if self.leaf().is_self_issued() {
+            return self.self_sign_lines();
+        }
         let host = self.host();
         vec![
             format!(
@@ -85,7 +88,7 @@ impl Presented<'_> {
 /// Everything that is wrong, the decisive fault first.
 pub(super) fn judge(presented: &Presented<'_>) -> Vec<Finding> {
     let mut findings = dates::judge(presented);
-    findings.extend(usage::version(presented));
+    findings.extend(usage::wrong_certificate(presented));
     findings.extend(issuer::stand_in(presented));
     // A stand-in has no right name and no known issuer: that says nothing more.
     if findings.iter().all(|finding| !issuer::is_stand_in(finding)) {

@@ -115,16 +115,24 @@ pub(super) fn judge(presented: &Presented<'_>) -> Option<Finding> {
         return None;
     };
     let top = top_of(presented.chain);
-    let is_known = presented.trusted.knows(&top.issuer_der);
+    let is_known = if top.is_self_issued() && presented.trusted.file.is_none() {
+        // Among all of a system's certificates another one of that name, such as `localhost`, means nothing.
+        presented.trusted.trusts(top)
+    } else {
+        presented.trusted.knows_issuer_of(top)
+    };
     match error {
         CertificateError::UnknownIssuer => {}
         CertificateError::BadSignature if is_known => return Some(replaced(presented, top)),
         // rustls stumbled over something else before it came to the issuer.
         _ if !is_known => {}
+        _ if top.is_self_issued() && !presented.trusted.trusts(top) => {
+            return Some(replaced(presented, top));
+        }
         _ => return None,
     }
     let leaf = presented.leaf();
-    Some(if is_known && !leaf.is_ca {
+    Some(if is_known {
         replaced(presented, top)
     } else if leaf.is_self_issued() {
         if presented.verdict.is_given {
