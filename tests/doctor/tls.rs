@@ -1,14 +1,15 @@
-//! `doctor`: TLS, the certificates of both sides, and ports that speak no TLS.
+//! `doctor`: TLS and the certificates of the server.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+mod client_certificates;
+mod handshakes;
+
 use std::path::PathBuf;
 
-use rcgen::{DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, date_time_ymd};
+use rcgen::{DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, SanType, date_time_ymd};
 use serde_json::Value;
 
 use super::{Diagnosis, diagnose, text_of};
-use crate::harness::{Authority, Broker, Issued, ScriptedPort, Version, valid_around_now};
+use crate::harness::{Authority, Broker, Issued, Version, valid_around_now};
 
 const DAY: u64 = 86_400;
 const VERSIONS: [Version; 3] = [Version::Default, Version::V2_12, Version::V2_10];
@@ -333,6 +334,25 @@ fn a_self_signed_ca_is_no_server_certificate_even_when_it_is_given() {
 }
 
 #[test]
+fn a_self_signed_certificate_that_was_made_anew_is_told_from_the_one_that_was_given() {
+    let broker = broker_with(&Issued::self_signed(&["localhost"], |_| ()));
+    let older = Issued::self_signed(&["localhost"], |_| ());
+    let diagnosis = trusting(&broker, &older.certificate);
+    says(diagnosis.fails_with("tls.ca-replaced"), &["another key"]);
+    assert_eq!(codes(&diagnosis), ["tls.ca-replaced"]);
+}
+
+#[test]
+fn an_intermediate_in_place_of_the_certificate_of_the_server_is_no_matter_of_names() {
+    let root = Authority::root("Company Root CA", |_| ());
+    let intermediate = root.below("Company Issuing CA", |_| ());
+    let broker = broker_with(&intermediate.issued());
+    let diagnosis = trusting(&broker, &root.pem());
+    let finding = diagnosis.fails_with("tls.ca-as-server-certificate");
+    says(finding, &["Issue a certificate for the server"]);
+}
+
+#[test]
 fn the_certificate_of_the_server_is_not_that_of_its_ca() {
     let server = Authority::root("Company Root CA", |_| ()).issue(&["localhost"]);
     let broker = broker_with(&server);
@@ -411,272 +431,16 @@ fn without_verification_the_faults_are_told_and_do_not_fail() {
     assert!(fact(&diagnosis, "verification").contains("--insecure"));
 }
 
-/// A broker that wants a client certificate of `authority`, and the files of one.
-fn mutual(authority: &Authority, version: Version, more: &str) -> Broker {
-    let server = authority.issue(&["localhost", "127.0.0.1"]);
-    Broker::builder()
-        .version(version)
-        .websocket(&format!(
-            "tls {{ cert_file: \"@DIR@/server.crt\", key_file: \"@DIR@/server.key\", ca_file: \"@DIR@/ca.crt\", verify: true {more} }}"
-        ))
-        .file("server.crt", &server.certificate)
-        .file("server.key", &server.key)
-        .file("ca.crt", &authority.pem())
-        .start()
-}
-
-fn showing(broker: &Broker, authority: &Authority, client: &Issued) -> Diagnosis {
-    let ca = file(broker, "ca.pem", &authority.pem());
-    let cert = file(broker, "client.pem", &client.certificate);
-    let key = file(broker, "client.key", &client.key);
-    let args = ["--tlsca", &ca, "--tlscert", &cert, "--tlskey", &key];
-    diagnose(&by_name(broker), &args)
-}
-
 #[test]
-fn a_client_certificate_that_is_wanted_is_missed_on_every_version() {
-    for version in VERSIONS {
-        let authority = Authority::root("Company Root CA", |_| ());
-        let broker = mutual(&authority, version, "");
-        let diagnosis = trusting(&broker, &authority.pem());
-        let finding = diagnosis.fails_with("tls.client-certificate-required");
-        says(
-            finding,
-            &[
-                "certificate of CN=Company Root CA",
-                "--tlscert client.pem --tlskey client.key",
-            ],
-        );
-        showing(&broker, &authority, &authority.issue(&["client"])).is_healthy();
-    }
-}
-
-#[test]
-fn a_client_certificate_of_another_ca_is_refused_on_every_version() {
-    for version in VERSIONS {
-        let authority = Authority::root("Company Root CA", |_| ());
-        let broker = mutual(&authority, version, "");
-        let stranger = Authority::root("Stranger CA", |_| ());
-        let diagnosis = showing(&broker, &authority, &stranger.issue(&["client"]));
-        let finding = diagnosis.fails_with("tls.client-certificate-refused");
-        says(
-            finding,
-            &["issued by CN=Stranger CA, and the server accepts only CN=Company Root CA"],
-        );
-        assert_eq!(finding["certainty"], "certain");
-        assert_eq!(codes(&diagnosis), ["tls.client-certificate-refused"]);
-    }
-}
-
-#[test]
-fn a_client_certificate_that_has_expired_or_is_for_servers_is_refused_for_that() {
+fn an_address_that_is_written_as_a_dns_name_counts_for_nothing() {
     let authority = Authority::new();
-    for version in VERSIONS {
-        let broker = mutual(&authority, version, "");
-        let expired = authority.issue_with(&["client"], |params| {
-            params.not_before = date_time_ymd(2024, 1, 1);
-            params.not_after = date_time_ymd(2024, 2, 1);
-        });
-        let diagnosis = showing(&broker, &authority, &expired);
-        says(
-            diagnosis.fails_with("tls.client-certificate-refused"),
-            &["it expired on 2024-02-01"],
-        );
-        let for_servers = authority.issue_with(&["client"], |params| {
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        });
-        let diagnosis = showing(&broker, &authority, &for_servers);
-        says(
-            diagnosis.fails_with("tls.client-certificate-refused"),
-            &["leaves out clientAuth"],
-        );
-    }
-}
-
-#[test]
-fn a_client_ca_that_was_made_anew_is_not_known_to_the_server() {
-    let authority = Authority::root("Company Root CA", |_| ());
-    let broker = mutual(&authority, Version::Default, "");
-    let renewed = Authority::root("Company Root CA", |_| ());
-    let diagnosis = showing(&broker, &authority, &renewed.issue(&["client"]));
-    let finding = diagnosis.fails_with("tls.client-certificate-refused");
-    says(
-        finding,
-        &["it does not trust CN=Company Root CA", "another key"],
-    );
-}
-
-#[test]
-fn wss_to_a_port_without_tls_is_answered_with_ws() {
-    for version in VERSIONS {
-        let broker = Broker::builder().version(version).start();
-        let url = broker.ws_url().replace("ws://", "wss://");
-        let diagnosis = diagnose(&url, &["--header", "X-Token: not-for-the-clear"]);
-        let finding = diagnosis.fails_with("tls.plain-websocket");
-        assert_eq!(finding["certainty"], "certain");
-        says(
-            finding,
-            &[&format!("natsbench doctor --server {}", broker.ws_url())],
-        );
-    }
-}
-
-#[test]
-fn nothing_secret_goes_out_in_clear_when_tls_fails() {
-    let (heard, hears) = std::sync::mpsc::channel();
-    let heard = std::sync::Mutex::new(heard);
-    let port = ScriptedPort::start(move |mut stream| {
-        let mut request = vec![0; 4096];
-        let n = stream.read(&mut request).unwrap_or(0);
-        let _ = heard.lock().expect("no panic").send(request[..n].to_vec());
-        let _ = stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+    let server = authority.issue_with(&["localhost"], |params| {
+        let address = "127.0.0.1".try_into().expect("a string");
+        params.subject_alt_names = vec![SanType::DnsName(address)];
     });
-    let url = format!(
-        "wss://user:hush-hush@127.0.0.1:{}/path?token=hush-hush",
-        port.port()
-    );
-    let diagnosis = diagnose(&url, &["--header", "Authorization: Bearer hush-hush"]);
-    diagnosis.fails_with("tls.plain-http");
-    drop(port);
-    let all: Vec<u8> = hears.iter().flatten().collect();
-    let text = String::from_utf8_lossy(&all);
-    assert!(text.contains("GET /path HTTP/1.1"), "{text}");
-    assert!(!text.contains("hush-hush"), "{text}");
-}
-
-#[test]
-fn a_web_server_without_tls_is_named() {
-    let port = ScriptedPort::answering(
-        "HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n",
-    );
-    let url = format!("wss://127.0.0.1:{}", port.port());
-    says(
-        diagnose::<&str>(&url, &[]).fails_with("tls.plain-http"),
-        &["nginx"],
-    );
-}
-
-/// Answers everything that is TLS with these bytes, and nothing else.
-fn answering_tls(bytes: &[u8]) -> ScriptedPort {
-    let bytes = bytes.to_vec();
-    ScriptedPort::start(move |mut stream| {
-        let mut hello = [0; 4096];
-        if stream.read(&mut hello).is_ok_and(|n| n > 0) && hello[0] == 22 {
-            let _ = stream.write_all(&bytes);
-            // Until the other side has read it.
-            let _ = stream.read(&mut hello);
-        }
-    })
-}
-
-fn diagnose_port(port: &ScriptedPort) -> Diagnosis {
-    diagnose(
-        &format!("wss://localhost:{}", port.port()),
-        &["--timeout", "1s"],
-    )
-}
-
-/// A ServerHello, alone.
-fn server_hello(minor: u8, cipher: [u8; 2]) -> Vec<u8> {
-    let mut bytes = vec![22, 3, minor, 0, 42, 2, 0, 0, 38, 3, minor];
-    bytes.extend([7; 32]);
-    bytes.push(0);
-    bytes.extend(cipher);
-    bytes.push(0);
-    bytes.extend([22, 3, minor, 0, 4, 14, 0, 0, 0]);
-    bytes
-}
-
-#[test]
-fn a_server_that_speaks_old_tls_only_is_told_by_its_version() {
-    let port = answering_tls(&server_hello(2, [0, 0x2f]));
-    says(
-        diagnose_port(&port).fails_with("tls.version-too-old"),
-        &["only TLS 1.1"],
-    );
-}
-
-#[test]
-fn a_server_that_wants_old_ciphers_only_is_told_by_its_cipher() {
-    let port = ScriptedPort::start(move |mut stream| {
-        let mut hello = [0; 4096];
-        let n = stream.read(&mut hello).unwrap_or(0);
-        // Only a hello that offers TLS_RSA_WITH_AES_128_CBC_SHA among old ones is agreed to.
-        let offers = hello[..n].windows(4).any(|part| part == [0, 0x2f, 0, 0x35]);
-        let answer = if offers {
-            server_hello(3, [0, 0x2f])
-        } else {
-            vec![21, 3, 3, 0, 2, 2, 40]
-        };
-        let _ = stream.write_all(&answer);
-        let _ = stream.read(&mut hello);
-    });
-    let diagnosis = diagnose_port(&port);
-    says(
-        diagnosis.fails_with("tls.no-common-cipher"),
-        &["TLS_RSA_WITH_AES_128_CBC_SHA"],
-    );
-}
-
-#[test]
-fn a_name_that_is_not_served_is_told_by_the_alert() {
-    let port = answering_tls(&[21, 3, 3, 0, 2, 2, 112]);
-    let diagnosis = diagnose_port(&port);
-    says(
-        diagnosis.fails_with("tls.name-not-served"),
-        &["localhost", "UnrecognisedName"],
-    );
-}
-
-#[test]
-fn a_port_that_wants_the_proxy_protocol_first_is_found_by_sending_it() {
-    let port = ScriptedPort::start(|mut stream| {
-        let mut bytes = [0; 4096];
-        let n = stream.read(&mut bytes).unwrap_or(0);
-        if bytes[..n].starts_with(b"PROXY ") {
-            let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, 40]);
-        }
-    });
-    let diagnosis = diagnose_port(&port);
-    says(
-        diagnosis.fails_with("tls.proxy-protocol-expected"),
-        &["accept-proxy"],
-    );
-}
-
-#[test]
-fn a_port_that_hangs_up_or_says_nothing_is_no_certainty() {
-    let port = ScriptedPort::start(|mut stream| {
-        let mut hello = [0; 4096];
-        let _ = stream.read(&mut hello);
-    });
-    let diagnosis = diagnose_port(&port);
-    assert_eq!(diagnosis.fails_with("tls.closed")["certainty"], "possible");
-    let port = ScriptedPort::start(|mut stream| {
-        let mut hello = [0; 4096];
-        while stream.read(&mut hello).is_ok_and(|n| n > 0) {}
-    });
-    let diagnosis = diagnose_port(&port);
-    assert_eq!(diagnosis.fails_with("tls.silent")["certainty"], "possible");
-}
-
-#[test]
-fn a_handshake_without_end_ends_in_time() {
-    let flood = |record: Vec<u8>| {
-        ScriptedPort::start(move |mut stream: TcpStream| {
-            let mut hello = [0; 4096];
-            let _ = stream.read(&mut hello);
-            while stream.write_all(&record).is_ok() {}
-        })
-    };
-    // Warnings; a message of 16 MiB, in pieces; records without content.
-    let mut huge = vec![22, 3, 3, 0x40, 0, 2, 0xff, 0xff, 0xff];
-    huge.extend([0; 0x4000 - 4]);
-    for record in [vec![21, 3, 3, 0, 2, 1, 90], huge, vec![22, 3, 3, 0, 0]] {
-        let port = flood(record);
-        let diagnosis = diagnose_port(&port);
-        assert_eq!(diagnosis.status_of("tls"), "failed", "{:#}", diagnosis.json);
-        let took_ns = diagnosis.json["duration_ns"].as_u64().expect("a duration");
-        assert!(took_ns < 8_000_000_000, "{took_ns}");
-    }
+    let broker = broker_with(&server);
+    let ca = file(&broker, "ca.pem", &authority.pem());
+    let diagnosis = diagnose(&broker.ws_url(), &["--tlsca", &ca]);
+    let finding = diagnosis.fails_with("tls.name-mismatch");
+    says(finding, &["`DNS:127.0.0.1`", "has to be `IP:127.0.0.1`"]);
 }

@@ -52,6 +52,14 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// That certificate and its key.
+    pub(crate) fn issued(&self) -> Issued {
+        Issued {
+            certificate: self.issuer.pem(),
+            key: self.issuer.key().serialize_pem(),
+        }
+    }
+
     /// A certificate for a server of these names, and for a client.
     pub(crate) fn issue(&self, names: &[&str]) -> Issued {
         self.issue_with(names, |_| ())

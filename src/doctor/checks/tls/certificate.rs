@@ -26,6 +26,8 @@ pub(super) struct Certificate {
     pub(super) subject_der: Vec<u8>,
     /// DER, to compare.
     pub(super) issuer_der: Vec<u8>,
+    /// DER of the public key, to compare.
+    pub(super) key_der: Vec<u8>,
     pub(super) common_name: Option<String>,
     /// DNS names of the subject alternative names.
     pub(super) dns_names: Vec<String>,
@@ -89,6 +91,7 @@ impl Certificate {
             issuer: name_text(certificate.issuer()),
             subject_der: certificate.subject().as_raw().to_vec(),
             issuer_der: certificate.issuer().as_raw().to_vec(),
+            key_der: certificate.public_key().raw.to_vec(),
             common_name: common_name(certificate.subject()),
             dns_names: Vec::new(),
             addresses: Vec::new(),

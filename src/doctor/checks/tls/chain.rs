@@ -54,8 +54,11 @@ impl Presented<'_> {
         format!("natsbench doctor --server {target}")
     }
 
-    /// How a certificate for this host is issued by a CA of one's own.
+    /// How a certificate for this host is made: by itself if it was so before, else by a CA of one's own.
     pub(super) fn issue_lines(&self) -> Vec<String> {
+        if self.leaf().is_self_issued() {
+            return self.self_sign_lines();
+        }
         let host = self.host();
         vec![
             format!(
@@ -85,7 +88,7 @@ impl Presented<'_> {
 /// Everything that is wrong, the decisive fault first.
 pub(super) fn judge(presented: &Presented<'_>) -> Vec<Finding> {
     let mut findings = dates::judge(presented);
-    findings.extend(usage::version(presented));
+    findings.extend(usage::wrong_certificate(presented));
     findings.extend(issuer::stand_in(presented));
     // A stand-in has no right name and no known issuer: that says nothing more.
     if findings.iter().all(|finding| !issuer::is_stand_in(finding)) {
@@ -143,16 +146,12 @@ fn shown(presented: &Presented<'_>, finding: Finding) -> Finding {
 /// The beginning of a list, to read.
 pub(super) fn list(items: &[String]) -> String {
     const MAX_SHOWN: usize = 8;
-    let mut text = items
-        .iter()
-        .take(MAX_SHOWN)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    if items.len() > MAX_SHOWN {
-        text.push_str(&format!(" and {} more", items.len() - MAX_SHOWN));
+    let shown: Vec<&str> = items.iter().take(MAX_SHOWN).map(String::as_str).collect();
+    let shown = shown.join(", ");
+    match items.len().checked_sub(MAX_SHOWN) {
+        None | Some(0) => shown,
+        Some(n_more) => format!("{shown} and {n_more} more"),
     }
-    text
 }
 
 /// The certificate in one line, for the table of a healthy broker.

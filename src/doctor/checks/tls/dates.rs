@@ -15,8 +15,8 @@ const DAY: i64 = 86_400;
 const SOON: i64 = 14 * DAY;
 /// 2026-01-01: older than natsbench itself, so that a clock that is before it is wrong.
 const OLDEST_PLAUSIBLE: i64 = 1_767_225_600;
-/// A certificate that begins within this time was just made, by a machine whose clock is a little ahead.
-const A_LITTLE_AHEAD: i64 = DAY;
+/// By so much a clock may be wrong and nobody notices: a wrong time zone, say.
+const A_LITTLE: i64 = DAY;
 
 pub(super) fn judge(presented: &Presented<'_>) -> Vec<Finding> {
     let leaf = presented.leaf();
@@ -67,7 +67,7 @@ fn not_yet_valid(presented: &Presented<'_>) -> Finding {
         .evidence("valid from", moment(leaf.not_before))
         .evidence("clock of this machine", moment(presented.now))
         .certainty(Certainty::Likely);
-    if leaf.not_before - presented.now < A_LITTLE_AHEAD {
+    if leaf.not_before - presented.now < A_LITTLE {
         return finding
             .paste(
                 "If this machine's clock is behind, set it:",
@@ -95,7 +95,7 @@ fn not_yet_valid(presented: &Presented<'_>) -> Finding {
 
 fn expired(presented: &Presented<'_>) -> Finding {
     let leaf = presented.leaf();
-    EXPIRED
+    let finding = EXPIRED
         .finding(format!(
             "The certificate of {} expired on {}, {} ago.",
             presented.target.host_and_port(),
@@ -109,7 +109,14 @@ fn expired(presented: &Presented<'_>) -> Finding {
             "Renew the certificate in the place that `cert_file` of nats-server (or the proxy that ends TLS) names, and have it read again:",
             &["nats-server --signal reload"],
         )
-        .remedy("If the file was renewed already, only the reload is missing.")
+        .remedy("If the file was renewed already, only the reload is missing.");
+    if presented.now - leaf.not_after > A_LITTLE {
+        return finding;
+    }
+    finding.certainty(Certainty::Likely).or(
+        "The clock of this machine is ahead.",
+        "Compare `date -u` here and on another machine.",
+    )
 }
 
 /// Another certificate of the chain that rustls stumbled over.
@@ -212,3 +219,7 @@ fn soon(presented: &Presented<'_>) -> Option<Finding> {
             ),
     )
 }
+
+#[cfg(test)]
+#[path = "dates_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! A ClientHello made by hand, for servers that rustls does not come to terms with: it offers every old version and
+//! A `ClientHello` made by hand, for servers that rustls does not come to terms with: it offers every old version and
 //! cipher, and what comes back is read as far as TLS 1.2 sends it in clear.
 
 use super::certificate::Certificate;

@@ -51,9 +51,7 @@ const PUBLIC_CAS: [&str; 10] = [
 
 /// A certificate that was put in the place of the one that was meant.
 pub(super) fn stand_in(presented: &Presented<'_>) -> Option<Finding> {
-    if presented.verdict.objection().is_none() {
-        return None;
-    }
+    presented.verdict.objection()?;
     default_certificate(presented).or_else(|| intercepted(presented))
 }
 
@@ -117,16 +115,24 @@ pub(super) fn judge(presented: &Presented<'_>) -> Option<Finding> {
         return None;
     };
     let top = top_of(presented.chain);
-    let is_known = presented.trusted.knows(&top.issuer_der);
+    let is_known = if top.is_self_issued() && presented.trusted.file.is_none() {
+        // Among all of a system's certificates another one of that name, such as `localhost`, means nothing.
+        presented.trusted.trusts(top)
+    } else {
+        presented.trusted.knows_issuer_of(top)
+    };
     match error {
         CertificateError::UnknownIssuer => {}
         CertificateError::BadSignature if is_known => return Some(replaced(presented, top)),
         // rustls stumbled over something else before it came to the issuer.
         _ if !is_known => {}
+        _ if top.is_self_issued() && !presented.trusted.trusts(top) => {
+            return Some(replaced(presented, top));
+        }
         _ => return None,
     }
     let leaf = presented.leaf();
-    Some(if is_known && !leaf.is_ca {
+    Some(if is_known {
         replaced(presented, top)
     } else if leaf.is_self_issued() {
         if presented.verdict.is_given {
@@ -174,6 +180,9 @@ fn sign_of_an_intermediate(presented: &Presented<'_>, top: &Certificate) -> Opti
             "A public CA ({name}) issues through intermediates only."
         ));
     }
+    if is_called_root(&top.issuer) {
+        return None;
+    }
     if INTERMEDIATE_WORDS.iter().any(|word| issuer.contains(word)) {
         return Some("The name of the issuer says so.".to_owned());
     }
@@ -188,14 +197,26 @@ fn sign_of_an_intermediate(presented: &Presented<'_>, top: &Certificate) -> Opti
     ))
 }
 
-/// Whether two names have an organisation in common.
-fn is_related(one: &str, other: &str) -> bool {
-    let organisation = |name: &str| {
+/// Whether a CA is likely to be below another: they have an organisation in common, or the first word, and only the
+/// upper one is called root.
+fn is_related(upper: &str, lower: &str) -> bool {
+    let part = |name: &str, kind: &str| {
         let mut parts = name.split(", ");
-        let part = parts.find(|part| part.starts_with("O="));
+        let part = parts.find_map(|part| part.strip_prefix(kind));
         part.map(str::to_lowercase)
     };
-    organisation(one).is_some_and(|own| organisation(other) == Some(own))
+    let first_word = |name: &str| {
+        let words = part(name, "CN=")?;
+        let word = words.split(' ').next()?.to_owned();
+        (word.len() > 2).then_some(word)
+    };
+    let has_same = |one: Option<String>, other: Option<String>| one.is_some() && one == other;
+    has_same(part(upper, "O="), part(lower, "O="))
+        || (is_called_root(upper) && has_same(first_word(upper), first_word(lower)))
+}
+
+fn is_called_root(name: &str) -> bool {
+    name.to_lowercase().contains("root")
 }
 
 fn self_signed(presented: &Presented<'_>) -> Finding {
@@ -267,7 +288,7 @@ fn unknown_issuer(presented: &Presented<'_>, top: &Certificate) -> Finding {
         );
     }
     // Whether there is another CA above shows in its own certificate, or in what it is called.
-    if top.is_self_issued() || top.issuer.to_lowercase().contains("root") {
+    if top.is_self_issued() || is_called_root(&top.issuer) {
         return finding;
     }
     finding.certainty(Certainty::Likely).or(
@@ -363,4 +384,19 @@ fn given_names(presented: &Presented<'_>) -> Option<String> {
         .map(|given| given.subject.clone())
         .collect();
     Some(list(&names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_an_intermediate_from_another_root() {
+        assert!(is_related("CN=Lab Root CA", "CN=Lab CA G2"));
+        assert!(is_related("O=Acme, CN=Root 1", "CN=Servers, O=Acme"));
+        assert!(!is_related("CN=Lab Root CA", "CN=Other CA"));
+        assert!(!is_related("CN=Lab CA 1", "CN=Lab CA 2"));
+        assert!(!is_related("CN=A Root", "CN=A CA"));
+        assert!(!is_related("C=DE", "C=DE"));
+    }
 }

@@ -11,6 +11,7 @@ mod hello;
 mod issuer;
 mod moment;
 mod names;
+mod no_tls;
 mod second_look;
 mod trust;
 mod usage;
@@ -82,7 +83,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     }
 }
 
-/// Puts TLS on a connection whose next bytes are a ClientHello: at once for `wss://` and with `tls_first`, behind INFO
+/// Puts TLS on a connection whose next bytes are a `ClientHello`: at once for `wss://` and with `tls_first`, behind INFO
 /// on the client port.
 ///
 /// Everything there is to say about it is reported as findings and facts of the check that runs; `Err` is what that
@@ -258,16 +259,14 @@ fn patience(examination: &Examination<'_>) -> Duration {
 async fn await_refusal(stream: &mut TlsStream<TcpStream>, limit: Duration) -> Option<Refusal> {
     match timeout(limit, stream.fill_buf()).await {
         Ok(Ok([])) => Some(Refusal::Closed),
-        Ok(Err(error)) => refusal_of(&error),
+        Ok(Err(error)) => Some(refusal_of(&error)),
         Ok(Ok(_)) | Err(_) => None,
     }
 }
 
-fn refusal_of(error: &io::Error) -> Option<Refusal> {
-    match Failure::of(error).alert() {
-        Some(alert) => Some(Refusal::Alert(alert)),
-        None => Some(Refusal::Closed),
-    }
+fn refusal_of(error: &io::Error) -> Refusal {
+    let alert = Failure::of(error).alert();
+    alert.map_or(Refusal::Closed, Refusal::Alert)
 }
 
 fn find_client_fault(examination: &mut Examination<'_>, seen: &Seen, refusal: &Refusal) {

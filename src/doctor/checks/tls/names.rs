@@ -85,6 +85,11 @@ fn mismatch(presented: &Presented<'_>) -> Finding {
 
 fn reason(host: &str, leaf: &Certificate) -> String {
     let is_address = host.parse::<IpAddr>().is_ok();
+    if is_address && leaf.dns_names.iter().any(|name| name == host) {
+        return format!(
+            "The certificate has the address as a DNS name (`DNS:{host}`), which counts for nothing: it has to be `IP:{host}`."
+        );
+    }
     if is_address && leaf.addresses.is_empty() {
         return "The URL has an IP address, and the certificate has DNS names only.".to_owned();
     }
@@ -134,7 +139,7 @@ fn usable_name<'a>(host: &str, leaf: &'a Certificate) -> Option<&'a str> {
     }
     let is_name = |name: &&str| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        !name.is_empty() && name.chars().all(is_plain)
+        !name.is_empty() && name.chars().all(is_plain) && name.parse::<IpAddr>().is_err()
     };
     names.find(is_name)
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::handshake::{Failure, Looks, Plain};
-use super::hello::{self, client_hello};
+use super::hello::{self, Reply, client_hello};
 use super::trust::parse_all;
 use crate::doctor::examination::Examination;
 use crate::net::dial::upgrade_request;
@@ -26,6 +26,9 @@ use crate::net::ws::upgrade::{UpgradeError, UpgradeRequest, upgrade};
 const PROXY_HEADER: &str = "PROXY TCP4 127.0.0.1 127.0.0.1 56324 443\r\n";
 /// Most that is read of a greeting that comes before TLS.
 const MAX_INFO_BYTES: usize = 64 << 10;
+
+/// What is longer is no line.
+const MAX_LINE_BYTES: usize = 256;
 
 /// How to reach the place where TLS begins.
 #[derive(Clone, Copy)]
@@ -83,7 +86,11 @@ async fn say(place: Place<'_>, bytes: &[u8]) -> Vec<u8> {
     let Ok(mut tcp) = place.open().await else {
         return Vec::new();
     };
-    let is_enough = |bytes: &[u8]| hello::parse(bytes).is_whole();
+    // What is no TLS is told by its first line.
+    let is_enough = |bytes: &[u8]| match hello::parse(bytes) {
+        Reply::Other => bytes.contains(&b'\n') || bytes.len() > MAX_LINE_BYTES,
+        reply => reply.is_whole(),
+    };
     exchange(&mut tcp, bytes, place.limit, is_enough)
         .await
         .bytes

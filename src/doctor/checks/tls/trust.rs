@@ -33,11 +33,21 @@ impl Trusted {
         })
     }
 
-    /// Whether something of that name (DER) is trusted, whatever its key.
-    pub(super) fn knows(&self, name_der: &[u8]) -> bool {
-        let content = content_of(name_der);
+    /// Whether something of the name of this certificate's issuer is trusted, whatever its key.
+    pub(super) fn knows_issuer_of(&self, certificate: &Certificate) -> bool {
+        let content = content_of(&certificate.issuer_der);
         let mut roots = self.store.roots.iter();
         roots.any(|root| root.subject.as_ref() == content)
+    }
+
+    /// Whether that name is trusted with this key.
+    pub(super) fn trusts(&self, certificate: &Certificate) -> bool {
+        let name = content_of(&certificate.subject_der);
+        let key = content_of(&certificate.key_der);
+        let mut roots = self.store.roots.iter();
+        roots.any(|root| {
+            root.subject.as_ref() == name && root.subject_public_key_info.as_ref() == key
+        })
     }
 
     /// Whether nothing is trusted at all.

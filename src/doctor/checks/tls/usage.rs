@@ -12,12 +12,20 @@ const RELOAD: (&str, &[&str]) = (
     &["nats-server --signal reload"],
 );
 
-/// A certificate of version 1.
-pub(super) fn version(presented: &Presented<'_>) -> Option<Finding> {
+/// A certificate that is none for servers at all, so that its names say nothing.
+pub(super) fn wrong_certificate(presented: &Presented<'_>) -> Option<Finding> {
     let leaf = presented.leaf();
-    if !leaf.is_version_1() {
-        return None;
+    if leaf.is_version_1() {
+        Some(version_1(presented))
+    } else if leaf.is_ca && !leaf.is_self_issued() && presented.verdict.objection().is_some() {
+        Some(ca_as_server(presented))
+    } else {
+        None
     }
+}
+
+fn version_1(presented: &Presented<'_>) -> Finding {
+    let leaf = presented.leaf();
     let finding = VERSION_1
         .finding(format!(
             "The certificate of {} is X.509 version {}: it can name no host.",
@@ -28,11 +36,11 @@ pub(super) fn version(presented: &Presented<'_>) -> Option<Finding> {
             "Browsers and rustls (natsbench) refuse it; OpenSSL clients (Python, Node) still accept it. `openssl x509 -req` without `-extfile` makes such certificates.",
         )
         .evidence("version", leaf.version);
-    Some(reissued(
+    reissued(
         presented,
         finding,
         "Issue it again as version 3, with a subject alternative name, such as:",
-    ))
+    )
 }
 
 /// Everything else.
@@ -42,7 +50,7 @@ pub(super) fn judge(presented: &Presented<'_>) -> Vec<Finding> {
     if presented.verdict.objection().is_none() {
         return findings;
     }
-    if leaf.is_ca {
+    if leaf.is_ca && leaf.is_self_issued() {
         findings.push(ca_as_server(presented));
     }
     if leaf.purposes.is_some_and(|purposes| !purposes.server) {
