@@ -15,7 +15,7 @@ mod scripted_port;
 mod small;
 mod wait;
 
-pub(crate) use broker::{Broker, Version};
+pub(crate) use broker::{Broker, Builder, Version};
 pub(crate) use certificates::Authority;
 pub(crate) use dialing::{dial_options, noise};
 pub(crate) use fake_broker::FakeBroker;
