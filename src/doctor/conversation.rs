@@ -23,6 +23,29 @@ const MAX_REPLY_BYTES: usize = 1 << 20;
 /// Most `-ERR` and INFO kept of one answer.
 const MAX_WORDS: usize = 64;
 
+/// A token of a subject that nobody else uses.
+pub(crate) fn random_token(n_chars: usize) -> String {
+    let mut rng = rand::rng();
+    (0..n_chars)
+        .map(|_| char::from(rng.sample(Alphanumeric)))
+        .collect()
+}
+
+/// An `-ERR` as evidence.
+pub(crate) fn err_line(text: &str) -> String {
+    format!("-ERR '{}'", excerpt(text))
+}
+
+/// The beginning of what a server says: it may say much.
+pub(crate) fn excerpt(text: &str) -> String {
+    const MAX_CHARS: usize = 300;
+    let mut shown: String = text.chars().take(MAX_CHARS).collect();
+    if shown.len() < text.len() {
+        shown.push_str("...");
+    }
+    shown
+}
+
 /// A message, as far as it is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
@@ -128,14 +151,10 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     pub(crate) fn new(session: Session) -> Self {
-        let mut rng = rand::rng();
-        let tail: String = (0..22)
-            .map(|_| char::from(rng.sample(Alphanumeric)))
-            .collect();
         Self {
             session,
             last_sid: 0,
-            inbox: format!("_INBOX.{tail}"),
+            inbox: format!("_INBOX.{}", random_token(22)),
             n_requests: 0,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::doctor::conversation::{Answer, Conversation, End, Heard};
+use crate::doctor::conversation::{Answer, Conversation, End, Heard, random_token};
 use crate::doctor::examination::Identity;
 use crate::protocol::jwt::SubjectRules;
 use crate::protocol::{ServerErrorKind, ServerInfo, UserClaims};
@@ -52,7 +52,8 @@ pub(crate) async fn ask(
     limit: Duration,
     claims: Option<&UserClaims>,
 ) -> Learned {
-    let inbox = conversation.new_inbox();
+    // Two tokens: a server may allow no more.
+    let inbox = format!("_INBOX.{}", random_token(22));
     let sid = conversation.subscribe(&inbox, None);
     conversation.publish(USER_INFO_SUBJECT, Some(&inbox), b"");
     let is_reply = |heard: &Heard| heard.sid == sid;

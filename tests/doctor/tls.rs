@@ -19,7 +19,7 @@ fn broker_with(server: &Issued) -> Broker {
     secured(server).start()
 }
 
-fn secured(server: &Issued) -> crate::harness::BrokerBuilder {
+fn secured(server: &Issued) -> crate::harness::Builder {
     Broker::builder()
         .websocket("tls { cert_file: \"@DIR@/server.crt\", key_file: \"@DIR@/server.key\" }")
         .file("server.crt", &server.certificate)

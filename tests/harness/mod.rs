@@ -16,7 +16,7 @@ mod scripted_port;
 mod small;
 mod wait;
 
-pub(crate) use broker::{Broker, Builder as BrokerBuilder, Version};
+pub(crate) use broker::{Broker, Builder, Version};
 pub(crate) use certificates::{Authority, Issued, valid_around_now};
 pub(crate) use dialing::{dial_options, noise};
 pub(crate) use fake_broker::FakeBroker;

@@ -6,15 +6,12 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use rand::RngExt as _;
-use rand::distr::Alphanumeric;
-
 use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::checks::connect::{Trouble, report_silence};
 use crate::doctor::checks::permissions::publish_denied_for;
 use crate::doctor::code::Code;
-use crate::doctor::conversation::{Answer, Conversation, End, Heard};
+use crate::doctor::conversation::{Answer, Conversation, End, Heard, err_line, random_token};
 use crate::doctor::examination::Examination;
 use crate::protocol::ServerErrorKind;
 use crate::results::doctor::{Certainty, Finding, Severity};
@@ -158,11 +155,7 @@ fn payload_for(examination: &Examination<'_>) -> Result<Vec<u8>, Box<Finding>> {
 }
 
 fn marked() -> Vec<u8> {
-    let mut rng = rand::rng();
-    let id: String = (0..16)
-        .map(|_| char::from(rng.sample(Alphanumeric)))
-        .collect();
-    format!("{{\"natsbench_doctor\":\"{id}\"}}").into_bytes()
+    format!("{{\"natsbench_doctor\":\"{}\"}}", random_token(16)).into_bytes()
 }
 
 fn too_large(host: &str, n_bytes: u64, max: u64) -> Finding {
@@ -272,9 +265,11 @@ async fn look_at_answer(
     }
     if let Some(words) = answer.errors.first() {
         let finding = refused(examination, subject, words);
-        examination
-            .find(finding.evidence("server", format!("-ERR '{words}'; {}", answer.end_text())));
-        return Err(Looked::At(format!("-ERR '{words}'")));
+        examination.find(finding.evidence(
+            "server",
+            format!("{}; {}", err_line(words), answer.end_text()),
+        ));
+        return Err(Looked::At(err_line(words)));
     }
     if is_open {
         return Ok(());

@@ -9,12 +9,13 @@ mod path;
 mod refusal;
 mod silence;
 mod trials;
+mod violation;
 
 use std::time::Duration;
 
 use crate::doctor::check::{Check, CheckId, Looked};
-use crate::doctor::conversation::{Answer, Conversation, End};
-use crate::doctor::examination::Examination;
+use crate::doctor::conversation::{Answer, Conversation, End, err_line};
+use crate::doctor::examination::{Examination, Identity};
 use crate::doctor::identity;
 use crate::net::dial::{connect_options, credentials_for};
 use crate::net::target::Scheme;
@@ -162,7 +163,8 @@ async fn accepted(
     took: String,
 ) -> Looked {
     let limit = examination.second_look_limit();
-    let learned = identity::ask(&mut conversation, limit, login.claims.as_ref()).await;
+    let mut learned = identity::ask(&mut conversation, limit, login.claims.as_ref()).await;
+    forget_token(login, &mut learned.identity);
     let trouble = match learned.trouble {
         Some(End::Ended(error)) => Some(Trouble::of(&error)),
         Some(_) => Some(Trouble::Silent),
@@ -208,7 +210,14 @@ async fn accepted(
     Looked::At(format!("PONG after {took}{who}"))
 }
 
-fn described(identity: &crate::doctor::examination::Identity) -> String {
+/// Whoever logs in with a token has no name: servers give the token itself for it.
+fn forget_token(login: &Login, identity: &mut Identity) {
+    if matches!(login.credentials, Credentials::Token(_)) {
+        identity.user = None;
+    }
+}
+
+fn described(identity: &Identity) -> String {
     match (&identity.user, &identity.account) {
         (Some(user), Some(account)) => format!("; user {user} of account {account}"),
         (None, Some(account)) => format!("; account {account}"),
@@ -242,12 +251,18 @@ async fn refused(
 ) -> Looked {
     let kind = ServerErrorKind::classify(words);
     let end = answer.end_text();
-    let text = format!("-ERR '{words}'; {end}");
+    let text = format!("{}; {end}", err_line(words));
     if kind.is_authorization()
         && kind != ServerErrorKind::AuthenticationTimeout
         && explained_by_input(examination, words, &end)
     {
         return Looked::Unable(format!("{text}: see what was found in the credentials"));
+    }
+    if kind == ServerErrorKind::MaximumControlLine {
+        harden_too_long(examination);
+        if explained_by_input(examination, words, &end) {
+            return Looked::Unable(format!("{text}: see what was found in the credentials"));
+        }
     }
     let looks = look_again(examination, login, kind, answer.took).await;
     if let Some((conversation, took)) = looks.again {
@@ -356,9 +371,18 @@ fn explained_by_input(examination: &mut Examination<'_>, words: &str, end: &str)
     };
     let explained = finding
         .clone()
-        .evidence("server", format!("-ERR '{words}'; {end}"));
+        .evidence("server", format!("{}; {end}", err_line(words)));
     *finding = explained;
     true
+}
+
+/// A JWT that hardly fits is no warning where it did not fit.
+fn harden_too_long(examination: &mut Examination<'_>) {
+    for finding in examination.findings_of(CheckId::Input) {
+        if finding.code == "credentials.too-long" {
+            finding.severity = Severity::Error;
+        }
+    }
 }
 
 /// No PONG, and no word either.
@@ -380,7 +404,8 @@ async fn accepted_late(
     mut conversation: Conversation,
 ) {
     let limit = examination.second_look_limit();
-    let learned = identity::ask(&mut conversation, limit, login.claims.as_ref()).await;
+    let mut learned = identity::ask(&mut conversation, limit, login.claims.as_ref()).await;
+    forget_token(login, &mut learned.identity);
     examination.learned.identity = learned.identity;
     if learned.trouble.is_none() {
         examination.learned.conversation = Some(conversation);

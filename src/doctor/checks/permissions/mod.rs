@@ -4,12 +4,13 @@
 //! subjects within the pattern.
 
 mod codes;
+mod filters;
 mod request;
 mod subjects;
 
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::checks::connect::{Trouble, report_silence};
-use crate::doctor::conversation::Conversation;
+use crate::doctor::conversation::{Conversation, err_line};
 use crate::doctor::examination::Examination;
 use crate::doctor::identity::{Permissions, UserInfo};
 use crate::protocol::Credentials;
@@ -70,6 +71,8 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
 struct User {
     /// As configurations name it.
     name: String,
+    /// For the beginning of a sentence.
+    title: String,
     has_jwt: bool,
     permissions: Option<Permissions>,
     /// All of them are known.
@@ -86,11 +89,14 @@ impl User {
             _ => None,
         };
         let has_jwt = matches!(credentials, Credentials::Jwt { .. });
+        let name = typed.or_else(|| identity.user.clone());
+        let title = name
+            .as_ref()
+            .map_or_else(|| "This user".to_owned(), |name| format!("User `{name}`"));
         let fallback = || if has_jwt { "USER" } else { "NAME" }.to_owned();
         Self {
-            name: typed
-                .or_else(|| identity.user.clone())
-                .unwrap_or_else(fallback),
+            name: name.unwrap_or_else(fallback),
+            title,
             has_jwt,
             permissions: identity.permissions.as_ref().map(Permissions::of),
             is_known: identity.user_info == UserInfo::Answered || identity.permissions.is_some(),
@@ -171,7 +177,7 @@ fn look_at_publish(examination: &mut Examination<'_>, user: &User, texts: &mut V
 
 fn publish_denied(user: &User, subject: &str) -> Finding {
     let finding = codes::PUBLISH_DENIED
-        .finding(format!("User {} may not publish to `{subject}`.", user.name))
+        .finding(format!("{} may not publish to `{subject}`.", user.title))
         .because("The server drops what is published there, and says so in an error that most clients only log; the connection stays open.");
     user.allowing(finding, "pub", subject)
 }
@@ -200,8 +206,8 @@ fn look_at_user_info(examination: &mut Examination<'_>, user: &User) {
     let (finding, words) = match examination.learned.identity.user_info.clone() {
         UserInfo::Denied(words) => {
             let finding = codes::USER_INFO_DENIED.finding(format!(
-                "User {} may not publish to `$SYS.REQ.USER.INFO`, so that its permissions cannot be seen.",
-                user.name
+                "{} may not publish to `$SYS.REQ.USER.INFO`, so that its permissions cannot be seen.",
+                user.title
             ));
             let finding = user.allowing(finding.because(because), "pub", "$SYS.REQ.USER.INFO");
             (finding, words)
@@ -209,8 +215,8 @@ fn look_at_user_info(examination: &mut Examination<'_>, user: &User) {
         UserInfo::InboxDenied(words) => {
             let finding = codes::USER_INFO_DENIED
                 .finding(format!(
-                    "User {} may not subscribe to `_INBOX.>`, so that the server cannot tell its permissions.",
-                    user.name
+                    "{} may not subscribe to `_INBOX.>`, so that the server cannot tell its permissions.",
+                    user.title
                 ))
                 .severity(Severity::Info);
             let finding = user.allowing(finding.because(because), "sub", "_INBOX.>");
@@ -218,5 +224,5 @@ fn look_at_user_info(examination: &mut Examination<'_>, user: &User) {
         }
         UserInfo::NotAsked | UserInfo::Answered | UserInfo::Unanswered => return,
     };
-    examination.find(finding.evidence("server", format!("-ERR '{words}'")));
+    examination.find(finding.evidence("server", err_line(&words)));
 }

@@ -3,18 +3,16 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use rand::RngExt as _;
-use rand::distr::Alphanumeric;
-
 use crate::clock::mono_now;
 use crate::doctor::checks::connect::Trouble;
-use crate::doctor::conversation::{Conversation, End, RequestError};
+use crate::doctor::conversation::{Conversation, End, RequestError, err_line, random_token};
 use crate::doctor::examination::Examination;
 use crate::doctor::identity::{USER_INFO_SUBJECT, UserInfo};
 use crate::protocol::ServerErrorKind;
 use crate::results::doctor::Finding;
 use crate::units::format_duration;
 
+use super::subjects::{is_too_many_tokens, too_many_tokens};
 use super::{User, codes};
 
 /// The answer of a responder that is there comes within this, beyond the round trip.
@@ -28,6 +26,11 @@ pub(super) async fn look(
 ) -> Result<String, Trouble> {
     let inbox = conversation.new_inbox();
     if let Some(words) = subscribe(examination, conversation, &inbox).await? {
+        if is_too_many_tokens(&words) {
+            let finding = too_many_tokens("_INBOX.CONNECTION.REQUEST");
+            examination.find(finding.evidence("server", err_line(&words)));
+            return Ok("reply subjects have too many tokens".to_owned());
+        }
         let own = find_own_prefix(examination, conversation, user).await?;
         let finding = inbox_denied(user, &words, own.as_deref());
         examination.find(finding);
@@ -80,7 +83,7 @@ async fn find_own_prefix(
         format!("_{}_INBOX", name.to_uppercase()),
         format!("inbox.{name}"),
     ] {
-        let subject = format!("{prefix}.{}", random_token());
+        let subject = format!("{prefix}.{}", random_token(16));
         if subscribe(examination, conversation, &subject)
             .await?
             .is_none()
@@ -94,11 +97,11 @@ async fn find_own_prefix(
 fn inbox_denied(user: &User, words: &str, own: Option<&str>) -> Finding {
     let finding = codes::INBOX_DENIED
         .finding(format!(
-            "Requests of user {} cannot be answered: it may not subscribe to `_INBOX.>`.",
-            user.name
+            "{} may not subscribe to `_INBOX.>`, so that its requests cannot be answered.",
+            user.title
         ))
         .because("A client receives the answer to a request on a subject of its own below `_INBOX`; the request itself may arrive, its answer does not.")
-        .evidence("server", format!("-ERR '{words}'"));
+        .evidence("server", err_line(words));
     let finding = match own {
         Some(prefix) => finding.evidence("allowed", format!("{prefix}.>")).paste(
             "The user has an inbox prefix of its own; give it to the client:",
@@ -118,7 +121,7 @@ async fn ask_ourselves(
     conversation: &mut Conversation,
 ) -> Option<Duration> {
     let limit = examination.second_look_limit();
-    let subject = format!("_INBOX.natsbench-{}", random_token());
+    let subject = format!("_INBOX.natsbench-{}", random_token(16));
     let (mut responder, _) = examination.connect_again(|_| ()).await.ok()?;
     responder.subscribe(&subject, None);
     if !responder.settle(limit).await.is_clean() {
@@ -147,11 +150,4 @@ async fn ask_ourselves(
             | RequestError::Ended(_),
         ) => None,
     }
-}
-
-fn random_token() -> String {
-    let mut rng = rand::rng();
-    (0..16)
-        .map(|_| char::from(rng.sample(Alphanumeric)))
-        .collect()
 }

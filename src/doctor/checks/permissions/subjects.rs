@@ -1,18 +1,13 @@
 //! One subject: may it be subscribed to, what may be in its place, and is anything of it left out in silence?
 
-use rand::RngExt as _;
-use rand::distr::Alphanumeric;
-
 use crate::doctor::checks::connect::Trouble;
-use crate::doctor::conversation::{Answer, Conversation, End};
+use crate::doctor::conversation::{Answer, Conversation, End, err_line, random_token};
 use crate::doctor::examination::Examination;
-use crate::doctor::identity::covers;
 use crate::protocol::ServerErrorKind;
-use crate::results::doctor::{Certainty, Finding, Severity};
-use crate::rounds::{Game, subject_for};
+use crate::results::doctor::{Certainty, Finding};
 use crate::subject::Pattern;
 
-use super::{User, codes, rules_text};
+use super::{User, codes, filters, rules_text};
 
 /// Names that queue groups have where nobody thought much about it; `q` and `NATS-RPLY-22` are those of NATS itself.
 const USUAL_QUEUES: [&str; 20] = [
@@ -61,12 +56,12 @@ pub(super) async fn look(
     let answer = subscribe_shortly(examination, conversation, &asked).await?;
     let (finding, text) = match said_of(&answer) {
         Said::Allowed => {
-            let filters = find_filters(examination, conversation, user, subject).await?;
+            let filters = filters::find(examination, conversation, user, subject).await?;
             let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
             if filters.is_empty() {
                 return Ok(format!("may subscribe to {subject}"));
             }
-            let finding = filtered(user, subject, &filters);
+            let finding = filters::finding(user, subject, &filters);
             (
                 finding,
                 format!("may subscribe to {subject}, without {}", filters.join(", ")),
@@ -74,17 +69,16 @@ pub(super) async fn look(
         }
         Said::Denied(words) => {
             let finding = denied(examination, conversation, user, subject).await?;
-            let finding = finding.evidence("server", format!("-ERR '{words}'"));
+            let finding = finding.evidence("server", err_line(&words));
             (finding, format!("may not subscribe to {subject}"))
         }
         Said::TooManyTokens(words) => {
-            let finding = too_many_tokens(subject).evidence("server", format!("-ERR '{words}'"));
+            let finding = too_many_tokens(subject).evidence("server", err_line(&words));
             (finding, format!("{subject} has too many tokens"))
         }
         Said::Other(kind, words) => {
-            let finding =
-                other(kind, &words, subject).evidence("server", format!("-ERR '{words}'"));
-            (finding, format!("{subject}: -ERR '{words}'"))
+            let finding = other(kind, &words, subject).evidence("server", err_line(&words));
+            (finding, format!("{subject}: {}", err_line(&words)))
         }
     };
     examination.find(finding);
@@ -93,7 +87,7 @@ pub(super) async fn look(
 
 /// Subscribes and unsubscribes in one packet, so that as good as nothing is delivered, and nothing is taken from the
 /// other members of a queue group.
-async fn subscribe_shortly(
+pub(super) async fn subscribe_shortly(
     examination: &Examination<'_>,
     conversation: &mut Conversation,
     subscriptions: &[(&str, Option<&str>)],
@@ -123,7 +117,7 @@ fn said_of(answer: &Answer) -> Said {
     }
 }
 
-fn is_too_many_tokens(text: &str) -> bool {
+pub(super) fn is_too_many_tokens(text: &str) -> bool {
     text.to_ascii_lowercase().contains("too many tokens")
 }
 
@@ -146,157 +140,9 @@ async fn allowed_of(
 }
 
 /// Whether a refusal is that of this subscription.
-fn is_about(text: &str, pattern: &str, queue: Option<&str>) -> bool {
+pub(super) fn is_about(text: &str, pattern: &str, queue: Option<&str>) -> bool {
     let names = |word: &str| text.contains(&format!("\"{word}\""));
     names(pattern) && queue.is_none_or(names)
-}
-
-/// What the pattern would bring and the server leaves out.
-async fn find_filters(
-    examination: &Examination<'_>,
-    conversation: &mut Conversation,
-    user: &User,
-    pattern: &str,
-) -> Result<Vec<String>, Trouble> {
-    if let Some(permissions) = &user.permissions {
-        let filters = permissions.subscribe.filters_of(pattern);
-        return Ok(filters.into_iter().map(str::to_owned).collect());
-    }
-    if user.is_known {
-        return Ok(Vec::new());
-    }
-    let within = families_and_known_within(pattern);
-    let asked: Vec<_> = within
-        .iter()
-        .map(|subject| (subject.as_str(), None))
-        .collect();
-    if asked.is_empty() {
-        return Ok(Vec::new());
-    }
-    let answer = subscribe_shortly(examination, conversation, &asked).await?;
-    // Whoever may have all of it may have a part of it, unless that is denied.
-    let denials: Vec<&String> = answer
-        .errors
-        .iter()
-        .filter(|text| {
-            matches!(
-                ServerErrorKind::classify(text),
-                ServerErrorKind::SubscribePermission
-            )
-        })
-        .filter(|text| !is_too_many_tokens(text))
-        .collect();
-    let is_denied = |subject: &String| denials.iter().any(|text| is_about(text, subject, None));
-    let mut denied: Vec<String> = Vec::new();
-    for subject in within.into_iter().filter(is_denied) {
-        if !denied.iter().any(|wide| covers(wide, &subject)) {
-            denied.push(subject);
-        }
-    }
-    Ok(denied)
-}
-
-/// `rounds.game.*` and `rounds.type.*` first, then each known subject.
-fn families_and_known_within(pattern: &str) -> Vec<String> {
-    let known = known_within(pattern);
-    let families = ["game", "type"].iter().filter_map(|family| {
-        let subject = known
-            .iter()
-            .find(|subject| subject.split('.').nth(1) == Some(*family))?;
-        let (parent, _) = subject.rsplit_once('.')?;
-        Some(format!("{parent}.*"))
-    });
-    let mut all: Vec<String> = families
-        .filter(|family| family != pattern && covers(pattern, family))
-        .collect();
-    all.extend(known);
-    all
-}
-
-/// Subjects of rounds, below the first token of the pattern.
-fn known_subjects(pattern: &str) -> Vec<String> {
-    let first = pattern.split('.').next().unwrap_or("");
-    let prefix = match first {
-        "" | "*" | ">" => "rounds",
-        prefix => prefix,
-    };
-    let games = Game::ALL
-        .into_iter()
-        .map(|game| subject_for(prefix, game, false));
-    let types = Game::ALL
-        .into_iter()
-        .map(|game| subject_for(prefix, game, true));
-    games.chain(types).collect()
-}
-
-fn known_within(pattern: &str) -> Vec<String> {
-    let Ok(parsed) = pattern.parse::<Pattern>() else {
-        return Vec::new();
-    };
-    let mut known = known_subjects(pattern);
-    known.retain(|subject| parsed.matches(subject) && subject != pattern);
-    known
-}
-
-/// Whether what is left out is all that the pattern would bring of the games, or of the types.
-fn hits_a_whole_family(pattern: &str, filters: &[&str]) -> bool {
-    let known = known_within(pattern);
-    let is_filtered = |subject: &String| {
-        let mut filters = filters
-            .iter()
-            .filter_map(|filter| filter.parse::<Pattern>().ok());
-        filters.any(|filter| filter.matches(subject))
-    };
-    ["game", "type"].iter().any(|family| {
-        let mut subjects = known
-            .iter()
-            .filter(|subject| subject.split('.').nth(1) == Some(*family))
-            .peekable();
-        subjects.peek().is_some() && subjects.all(is_filtered)
-    })
-}
-
-fn filtered(user: &User, pattern: &str, filters: &[&str]) -> Finding {
-    let list = filters.join("`, `");
-    let severity = if hits_a_whole_family(pattern, filters) {
-        Severity::Error
-    } else {
-        Severity::Warning
-    };
-    let mut finding = codes::DENY_FILTERS
-        .finding(format!(
-            "Messages on `{list}` never arrive at `{pattern}`: user {} is denied them, and the server leaves them out in silence.",
-            user.name
-        ))
-        .severity(severity)
-        .because("The subscription itself is allowed, so that the server accepts it without an error. What is denied within it is filtered out one message at a time.");
-    finding = match &user.permissions {
-        Some(permissions) => {
-            finding.evidence("subscribe permissions", rules_text(&permissions.subscribe))
-        }
-        None => finding.evidence(
-            "asked for one by one",
-            format!("denied: {}", filters.join(", ")),
-        ),
-    };
-    if user.has_jwt {
-        let lines: Vec<String> = filters
-            .iter()
-            .map(|filter| format!("nsc edit user --name {} --rm '{filter}'", user.name))
-            .collect();
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        return finding.paste(
-            "Take it from the denied subjects, then issue the credentials again:",
-            &lines,
-        );
-    }
-    finding.paste(
-        "Take it from the `deny` list in nats.conf, and reload:",
-        &[
-            &format!("{{ user: {}, permissions: {{ subscribe: {{ allow: [\"{pattern}\"] }} }} }}   # no deny: [\"{}\"]", user.name, filters.join("\", \"")),
-            "nats-server --signal reload",
-        ],
-    )
 }
 
 /// Why not, and what is possible in its place.
@@ -315,8 +161,8 @@ async fn denied(
         if is_allowed_plainly {
             let finding = codes::SUBSCRIBE_DENIED
                 .finding(format!(
-                    "User {} may subscribe to `{subject}`, but not in the queue group `{queue}`.",
-                    user.name
+                    "{} may subscribe to `{subject}`, but not in the queue group `{queue}`.",
+                    user.title
                 ))
                 .because(
                     "A subscription without a queue group is allowed, one in this group is denied.",
@@ -330,7 +176,7 @@ async fn denied(
     }
     let instead = find_instead(examination, conversation, user, subject).await?;
     let mut finding = codes::SUBSCRIBE_DENIED
-        .finding(format!("User {} may not subscribe to `{subject}`.", user.name))
+        .finding(format!("{} may not subscribe to `{subject}`.", user.title))
         .because("The server refuses the subscription and keeps the connection open, so that a client that overlooks the error waits for messages for ever.");
     if let Some(permissions) = &user.permissions {
         finding = finding.evidence("subscribe permissions", rules_text(&permissions.subscribe));
@@ -412,13 +258,9 @@ fn example_of(queue: &str) -> String {
 
 /// A subject that the pattern matches, and nobody uses; the pattern itself if it has no wildcard.
 fn stand_in_for(pattern: &str) -> String {
-    let mut rng = rand::rng();
     let tokens = pattern.split('.').map(|token| match token {
         "*" | ">" => {
-            let tail: String = (0..10)
-                .map(|_| char::from(rng.sample(Alphanumeric)))
-                .collect();
-            format!("natsbench-{tail}")
+            format!("natsbench-{}", random_token(10))
         }
         token => token.to_owned(),
     });
@@ -438,8 +280,8 @@ fn queue_only(
     };
     let finding = codes::QUEUE_ONLY
         .finding(format!(
-            "User {} may subscribe to `{subject}` in the queue group `{queue}` only{given}.",
-            user.name
+            "{} may subscribe to `{subject}` in the queue group `{queue}` only{given}.",
+            user.title
         ))
         .because("The permission names a queue group: the same subscription is denied without it. Members of a group share the messages; each gets a part of them.")
         .evidence("allowed queue groups", queues.join(", "))
@@ -458,7 +300,7 @@ async fn find_instead(
     subject: &str,
 ) -> Result<Vec<String>, Trouble> {
     let mut candidates = wider_than(subject);
-    candidates.extend(known_within(subject));
+    candidates.extend(filters::known_within(subject));
     if let Some(permissions) = &user.permissions {
         let rules = permissions.subscribe.allow.iter();
         let plain =
@@ -496,7 +338,7 @@ fn wider_than(subject: &str) -> Vec<String> {
     wider
 }
 
-fn too_many_tokens(subject: &str) -> Finding {
+pub(super) fn too_many_tokens(subject: &str) -> Finding {
     let n_tokens = subject.split('.').count();
     let finding = codes::TOO_MANY_TOKENS
         .finding(format!(
@@ -554,22 +396,6 @@ mod tests {
         assert!(pattern.matches(&stand_in), "{stand_in}");
         assert_eq!(stand_in_for("a.b"), "a.b");
         assert_eq!(example_of("v2.*"), "v2.natsbench");
-    }
-
-    #[test]
-    fn known_subjects_follow_the_first_token() {
-        assert!(known_within("tables.game.*").contains(&"tables.game.crash".to_owned()));
-        assert!(known_within(">").contains(&"rounds.type.slots".to_owned()));
-        assert!(known_within("rounds.game.crash").is_empty());
-    }
-
-    #[test]
-    fn a_filter_that_leaves_nothing_of_the_games_is_an_error() {
-        assert!(hits_a_whole_family("rounds.>", &["rounds.game.>"]));
-        assert!(hits_a_whole_family("rounds.>", &["rounds.*.*"]));
-        assert!(!hits_a_whole_family("rounds.>", &["rounds.game.slot"]));
-        assert!(!hits_a_whole_family("rounds.>", &["rounds.internal.>"]));
-        assert!(!hits_a_whole_family("other.>", &["other.a"]));
     }
 
     #[test]
