@@ -25,7 +25,7 @@ pub(crate) enum NatsPort {
 
 impl NatsPort {
     /// Of the first INFO. Only clients and leaf nodes are counted, so that `client_id` alone does not tell.
-    fn of(info: &ServerInfo) -> Self {
+    pub(crate) fn of(info: &ServerInfo) -> Self {
         let has = |name: &str| info.extra.contains_key(name);
         if has("leafnode_urls") || has("info_on_connect") {
             Self::Leafnode

@@ -34,6 +34,8 @@ pub(crate) enum ProxyKind {
     Iis,
     /// Something that names itself in a way that is not known here.
     Other,
+    /// Nothing that names itself: only the port is another one. It may be a mere port mapping.
+    Mapping,
 }
 
 /// Something that answers in place of nats-server, or passes on what it says.
@@ -73,6 +75,7 @@ impl Proxy {
             ProxyKind::Akamai => "Akamai",
             ProxyKind::Fastly => "Fastly",
             ProxyKind::Iis => "IIS",
+            ProxyKind::Mapping => "whatever maps the port",
             ProxyKind::Other => {
                 let product = self.text.split(['/', ' ']).next().unwrap_or(&self.text);
                 return format!("`{product}`");

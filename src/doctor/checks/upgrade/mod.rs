@@ -4,20 +4,21 @@
 //! again ([`probes`]); the judgement itself is made from what came back, without a socket.
 
 mod advice;
+mod codes;
 mod dropped;
 mod gateway;
 mod heads;
 mod origin;
 mod page;
-mod paths;
+pub(crate) mod paths;
 mod plain;
 pub(crate) mod probes;
 mod redirect;
-mod reply;
+pub(crate) mod reply;
 mod statuses;
 mod switched;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::time::Duration;
 
@@ -56,11 +57,11 @@ pub(super) const CHECK: Check = Check {
         &dropped::OWN_HEADER,
         &plain::PLAIN_TO_TLS,
         &plain::PROXY_PLAIN_TO_TLS,
-        &statuses::CLIENT_CERTIFICATE,
-        &statuses::CLIENT_CERTIFICATE_REFUSED,
-        &statuses::OTHER_SERVICE,
-        &statuses::BAD_REQUEST,
-        &statuses::UNAUTHORIZED,
+        &codes::CLIENT_CERTIFICATE,
+        &codes::CLIENT_CERTIFICATE_REFUSED,
+        &codes::OTHER_SERVICE,
+        &codes::BAD_REQUEST,
+        &codes::UNAUTHORIZED,
         &origin::REFUSED,
         &origin::REFUSED_BY_PROXY,
         &origin::WANTED,
@@ -69,23 +70,23 @@ pub(super) const CHECK: Check = Check {
         &paths::WRONG_PATH,
         &paths::NOT_FOUND,
         &paths::MQTT_PATH,
-        &statuses::METHOD,
-        &statuses::PROXY_LOGIN,
-        &statuses::TIMED_OUT_REQUEST,
-        &statuses::GONE,
-        &statuses::TOO_LARGE,
-        &statuses::MISDIRECTED,
-        &statuses::UPGRADE_REQUIRED,
-        &statuses::RATE_LIMITED,
-        &statuses::BLOCKED,
-        &statuses::SERVER_ERROR,
-        &statuses::NOT_IMPLEMENTED,
+        &codes::METHOD,
+        &codes::PROXY_LOGIN,
+        &codes::TIMED_OUT_REQUEST,
+        &codes::GONE,
+        &codes::TOO_LARGE,
+        &codes::MISDIRECTED,
+        &codes::UPGRADE_REQUIRED,
+        &codes::RATE_LIMITED,
+        &codes::BLOCKED,
+        &codes::SERVER_ERROR,
+        &codes::NOT_IMPLEMENTED,
         &gateway::BAD_GATEWAY,
         &gateway::NO_BACKEND,
         &gateway::GATEWAY_TIMEOUT,
-        &statuses::NETWORK_LOGIN,
-        &statuses::CLOUDFLARE,
-        &statuses::UNEXPECTED,
+        &codes::NETWORK_LOGIN,
+        &codes::CLOUDFLARE,
+        &codes::UNEXPECTED,
         &switched::INCOMPLETE,
         &switched::WRONG_ACCEPT,
         &switched::MISSING_ACCEPT,
@@ -152,7 +153,7 @@ fn answer_text(error: &UpgradeError) -> String {
 }
 
 /// An error with what is behind it.
-pub(super) fn chain_text(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain_text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -327,7 +328,9 @@ async fn invalid(examination: &mut Examination<'_>, reason: &str, reply: &HttpRe
 }
 
 /// TLS that takes any certificate, to see whether there is TLS at all.
-fn unverified(examination: &Examination<'_>) -> Option<std::sync::Arc<rustls::ClientConfig>> {
+pub(crate) fn unverified(
+    examination: &Examination<'_>,
+) -> Option<std::sync::Arc<rustls::ClientConfig>> {
     let options = TlsOptions {
         insecure: true,
         system_roots: SystemRoots::Unneeded,

@@ -266,26 +266,26 @@ mod tests {
         judge_origin(&case, trials)
     }
 
-    fn refused(reply: &HttpReply) -> Option<Outcome> {
-        Some(Outcome::Refused(reply.clone()))
+    fn refused(reply: &HttpReply) -> Outcome {
+        Outcome::Refused(reply.clone())
     }
 
     #[test]
     fn which_setting_refuses_is_told_by_the_origin_of_the_host() {
         let reply = reply(BY_NATS);
         let mut trials = Trials {
-            without: switched(),
-            own: switched(),
+            without: Some(switched()),
+            own: Some(switched()),
             ..Trials::default()
         };
         let same = finding_of(&reply, "https://game.example.com", &trials).unwrap();
         assert_eq!(same.code, REFUSED.name);
         assert!(same.explanation.contains("same_origin"), "{same:?}");
-        trials.own = refused(&reply);
+        trials.own = Some(refused(&reply));
         let listed = finding_of(&reply, "https://game.example.com", &trials).unwrap();
         assert!(listed.explanation.contains("allowed_origins"), "{listed:?}");
         assert!(listed.remedy[0].contains("allowed_origins: [\"https://game.example.com\"]"));
-        trials.own_other_scheme = switched();
+        trials.own_other_scheme = Some(switched());
         let behind = finding_of(&reply, "https://game.example.com", &trials).unwrap();
         assert!(
             behind.explanation.contains("proxy does the TLS"),
@@ -297,7 +297,7 @@ mod tests {
     fn an_origin_without_scheme_can_never_be_allowed() {
         let reply = reply(BY_NATS);
         let trials = Trials {
-            without: switched(),
+            without: Some(switched()),
             ..Trials::default()
         };
         for origin in ["null", "game.example.com"] {
@@ -310,7 +310,7 @@ mod tests {
     fn a_403_with_and_without_origin_is_not_about_the_origin() {
         let by_proxy = reply("HTTP/1.1 403 Forbidden\r\nServer: nginx/1.22.1\r\n\r\n<html></html>");
         let trials = Trials {
-            without: refused(&by_proxy),
+            without: Some(refused(&by_proxy)),
             ..Trials::default()
         };
         assert_eq!(finding_of(&by_proxy, "https://a", &trials), None);
@@ -322,7 +322,7 @@ mod tests {
     fn a_filter_on_browsers_is_not_called_an_origin_check() {
         let by_proxy = reply("HTTP/1.1 403 Forbidden\r\nServer: cloudflare\r\n\r\n");
         let trials = Trials {
-            browser: switched(),
+            browser: Some(switched()),
             ..Trials::default()
         };
         let finding = judge_forbidden(&case("ws://h:1", &by_proxy), &trials);

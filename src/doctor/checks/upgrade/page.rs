@@ -305,18 +305,18 @@ mod tests {
 
     const MONITOR: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html lang=\"en\">\n\t<head>\n\t<link rel=\"shortcut icon\" href=\"https://nats.io/favicon.ico\">\n</head><body><a href=./varz>General</a></body></html>";
 
-    fn varz() -> Option<Value> {
-        Some(serde_json::json!({
+    fn varz() -> Value {
+        serde_json::json!({
             "server_id": "N", "version": "2.15.1",
             "websocket": { "host": "127.0.0.1", "port": 20281, "no_tls": true }
-        }))
+        })
     }
 
     #[test]
     fn the_monitoring_port_tells_the_right_url() {
         let page = reply(MONITOR);
         let seen = Seen {
-            varz: varz(),
+            varz: Some(varz()),
             websocket: Some(nats()),
             ..Seen::default()
         };
@@ -329,7 +329,7 @@ mod tests {
     fn behind_a_proxy_the_upstream_is_wrong_and_not_the_url() {
         let page = reply(&MONITOR.replacen("\r\n", "\r\nServer: nginx/1.22.1\r\n", 1));
         let seen = Seen {
-            varz: varz(),
+            varz: Some(varz()),
             ..Seen::default()
         };
         let finding = judge(&case("ws://h:80", &page), &seen);

@@ -48,16 +48,16 @@ const USUAL_PATHS: [&str; 8] = [
 
 /// What the second looks brought.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Other paths, and what they answer.
-    pub(super) paths: Vec<(String, Outcome)>,
+    pub(crate) paths: Vec<(String, Outcome)>,
     /// The same path under a host name that nobody has.
-    pub(super) stranger: Option<Outcome>,
+    pub(crate) stranger: Option<Outcome>,
 }
 
 impl Seen {
     /// The path at which NATS is.
-    pub(super) fn right_path(&self) -> Option<&str> {
+    pub(crate) fn right_path(&self) -> Option<&str> {
         let mut paths = self.paths.iter();
         paths
             .find(|(_, outcome)| outcome.is_nats())
@@ -88,7 +88,7 @@ fn candidates(path: &str) -> Vec<String> {
 }
 
 /// Tries other paths, and another host name, all side by side.
-pub(super) async fn look(asker: &Asker) -> Seen {
+pub(crate) async fn look(asker: &Asker) -> Seen {
     let own = path_of(&asker.target.path_and_query).to_owned();
     let mut tasks = JoinSet::new();
     for (idx, path) in candidates(&own).into_iter().enumerate() {
@@ -118,7 +118,7 @@ pub(super) async fn look(asker: &Asker) -> Seen {
 }
 
 /// NATS is at another path.
-pub(super) fn wrong_path(case: &Case<'_>, right: &str) -> Finding {
+pub(crate) fn wrong_path(case: &Case<'_>, right: &str) -> Finding {
     let target = case.target;
     let url = url_of(target.scheme, &target.host, target.port, right);
     case.finding(

@@ -303,7 +303,7 @@ async fn direct_at(asker: &Asker) -> Option<Direct> {
 }
 
 /// Host and port as a URL has them.
-pub(super) fn url_of(scheme: Scheme, host: &str, port: u16, path: &str) -> String {
+pub(crate) fn url_of(scheme: Scheme, host: &str, port: u16, path: &str) -> String {
     let host = if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
         format!("[{host}]")
     } else {

@@ -30,12 +30,12 @@ const MAX_HEADER_CHARS: usize = 120;
 const MAX_BODY_CHARS: usize = 160;
 
 /// A refusal, and what is known around it.
-pub(super) struct Case<'a> {
-    pub(super) target: &'a Target,
-    pub(super) options: &'a DialOptions,
-    pub(super) reply: &'a HttpReply,
+pub(crate) struct Case<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) options: &'a DialOptions,
+    pub(crate) reply: &'a HttpReply,
     /// Who answered, or passed the answer on.
-    pub(super) proxy: Option<Proxy>,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl Case<'_> {
@@ -63,12 +63,12 @@ impl Case<'_> {
 }
 
 /// A path without its query, which may hold a secret.
-pub(super) fn path_of(path_and_query: &str) -> &str {
+pub(crate) fn path_of(path_and_query: &str) -> &str {
     path_and_query.split('?').next().unwrap_or(path_and_query)
 }
 
 /// Adds the answer to what was seen.
-pub(super) fn with_reply(finding: Finding, reply: &HttpReply) -> Finding {
+pub(crate) fn with_reply(finding: Finding, reply: &HttpReply) -> Finding {
     let mut head = format!(
         "HTTP/1.{} {} {}",
         reply.http_minor,
@@ -102,7 +102,7 @@ fn by_nats_text(reply: &HttpReply) -> Option<&'static str> {
 }
 
 /// A harmless beginning of a text.
-pub(super) fn short(text: &str, max_chars: usize) -> String {
+pub(crate) fn short(text: &str, max_chars: usize) -> String {
     let text = harmless(text.trim());
     let mut shown: String = text.chars().take(max_chars).collect();
     if shown.len() < text.len() {
@@ -168,7 +168,7 @@ pub(super) fn words(body: &[u8]) -> String {
 
 /// Whether this says that HTTP without TLS was sent to a port that speaks TLS: Go (nats-server, Caddy), nginx and AWS,
 /// Apache.
-pub(super) fn is_plain_to_tls(reply: &HttpReply) -> bool {
+pub(crate) fn is_plain_to_tls(reply: &HttpReply) -> bool {
     let body = String::from_utf8_lossy(&reply.body);
     (400..500).contains(&reply.status)
         && [
@@ -190,6 +190,14 @@ pub(super) fn is_go_plain_to_tls(reply: &HttpReply) -> bool {
 mod tests {
     use super::*;
     use crate::doctor::checks::upgrade::testing::reply;
+
+    const ANY: Code = Code {
+        name: "upgrade.any",
+        severity: crate::results::doctor::Severity::Error,
+        meaning: "",
+        cause: "",
+        fix: "",
+    };
 
     #[test]
     fn a_body_is_shown_without_its_tags() {
@@ -216,13 +224,6 @@ mod tests {
         let refused = reply(
             "HTTP/1.1 400 Bad Request\r\nServer: nginx/1.22.1\r\nSet-Cookie: session=hunter2\r\nSec-Websocket-Version: 13\r\nContent-Length: 12\r\n\r\nBad Request\n",
         );
-        const ANY: Code = Code {
-            name: "upgrade.any",
-            severity: crate::results::doctor::Severity::Error,
-            meaning: "",
-            cause: "",
-            fix: "",
-        };
         let finding = with_reply(ANY.finding("x"), &refused);
         assert_eq!(
             finding.evidence[0].value,

@@ -54,11 +54,11 @@ fn options() -> DialOptions {
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
 
 /// `101`, and nothing behind it.
-pub(crate) fn switched() -> Option<Outcome> {
-    Some(Outcome::Switched {
+pub(crate) fn switched() -> Outcome {
+    Outcome::Switched {
         reply: reply(SWITCHED),
         info: None,
-    })
+    }
 }
 
 /// `101`, and INFO behind it.
