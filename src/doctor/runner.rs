@@ -244,8 +244,8 @@ fn result_of(
     let worst = found.map(|(_, finding)| finding.severity).max();
     let was_unable = matches!(looked, Looked::Unable(_));
     let (status, reason, detail) = match (worst, looked) {
-        (Some(Severity::Error), looked) => (CheckStatus::Failed, None, text_of(looked)),
-        (Some(Severity::Warning), looked) => (CheckStatus::Warned, None, text_of(looked)),
+        (Some(Severity::Error), looked) => (CheckStatus::Failed, None, Some(text_of(looked))),
+        (Some(Severity::Warning), looked) => (CheckStatus::Warned, None, Some(text_of(looked))),
         (_, Looked::At(detail)) => (CheckStatus::Passed, None, Some(detail)),
         (_, Looked::NotNeeded(reason) | Looked::Unable(reason)) => {
             (CheckStatus::Skipped, Some(reason), None)
@@ -262,9 +262,9 @@ fn result_of(
     }
 }
 
-fn text_of(looked: Looked) -> Option<String> {
+fn text_of(looked: Looked) -> String {
     match looked {
-        Looked::At(text) | Looked::NotNeeded(text) | Looked::Unable(text) => Some(text),
+        Looked::At(text) | Looked::NotNeeded(text) | Looked::Unable(text) => text,
     }
 }
 

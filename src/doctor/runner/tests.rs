@@ -317,7 +317,7 @@ async fn watching_has_no_limit_but_the_users() {
     ];
     let stop = CancellationToken::new();
     let stopping = async {
-        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
         stop.cancel();
     };
     let plan = plan();

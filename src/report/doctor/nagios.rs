@@ -20,9 +20,9 @@ pub(super) fn write(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()
     let text = match first {
         None => clear_text(result),
         Some(first) => {
-            let server = first.server.iter();
-            let server: String = server.map(|server| format!("{server}: ")).collect();
-            format!("{server}{}", answer(first))
+            let server = first.server.as_ref();
+            let lead = server.map(|server| format!("{server}: "));
+            format!("{}{}", lead.unwrap_or_default(), answer(first))
         }
     };
     writeln!(
