@@ -64,10 +64,12 @@ async fn examine_by(
     let clock = Clock::start();
     let started = mono_now();
     let mut examination = Examination::new(plan, target, stop.clone());
-    if !plan.dial.verifies_tls {
-        examination.fact("certificates", "not verified (--insecure)");
-    }
     let checked = go_through(checks, plan, stop, on_check, &mut examination).await;
+    // Every report has to say so, also one that did not come as far as TLS.
+    let mut facts = examination.facts.iter();
+    if !plan.dial.verifies_tls && !facts.any(|fact| fact.value.contains("--insecure")) {
+        examination.fact("verification", "off (--insecure)");
+    }
     // Whoever leaves out a check of the connection knows that those behind it cannot look.
     let is_whole = !plan.skip.iter().any(|id| CONNECTING.contains(id));
     if is_whole

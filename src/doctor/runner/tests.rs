@@ -370,7 +370,7 @@ async fn every_report_says_that_certificates_are_not_verified() {
     let mut plan = plan();
     plan.dial.verifies_tls = false;
     let result = result_of_checks(&[check(CheckId::Tcp, &[], passes)], &plan).await;
-    assert_eq!(result.facts[0].value, "not verified (--insecure)");
+    assert_eq!(result.facts[0].value, "off (--insecure)");
 }
 
 #[tokio::test]
