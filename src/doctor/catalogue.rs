@@ -33,10 +33,14 @@ pub fn markdown() -> String {
         if check.codes.is_empty() {
             text.push_str("It finds nothing of its own.\n");
         }
-        check.codes.iter().for_each(|code| entry(&mut text, code));
+        for code in check.codes {
+            entry(&mut text, code);
+        }
     }
     text.push_str("\n## The examination itself\n\n");
-    OF_NO_CHECK.iter().for_each(|code| entry(&mut text, code));
+    for code in OF_NO_CHECK {
+        entry(&mut text, code);
+    }
     text
 }
 

@@ -35,41 +35,41 @@ pub(super) struct Secrets(Vec<Secret>);
 
 impl Secrets {
     pub(super) fn of(plan: &Plan, target: &Target) -> Self {
-        let mut plain: Vec<String> = Vec::new();
+        let mut known: Vec<String> = Vec::new();
         match &plan.dial.credentials {
             Credentials::None => {}
-            Credentials::UserPassword { password, .. } => plain.push(password.expose().to_owned()),
-            Credentials::Token(token) => plain.push(token.expose().to_owned()),
-            Credentials::NKey { seed } => plain.push(seed.expose().to_owned()),
+            Credentials::UserPassword { password, .. } => known.push(password.expose().to_owned()),
+            Credentials::Token(token) => known.push(token.expose().to_owned()),
+            Credentials::NKey { seed } => known.push(seed.expose().to_owned()),
             Credentials::Jwt { jwt, seed } => {
-                plain.push(jwt.expose().to_owned());
-                plain.extend(seed.iter().map(|seed| seed.expose().to_owned()));
+                known.push(jwt.expose().to_owned());
+                known.extend(seed.iter().map(|seed| seed.expose().to_owned()));
             }
         }
         if let Some(info) = &target.user_info {
             let secret = info.password.as_ref().unwrap_or(&info.user);
-            plain.push(secret.expose().to_owned());
+            known.push(secret.expose().to_owned());
         }
         if let Some((_, query)) = target.path_and_query.split_once('?') {
-            plain.push(query.to_owned());
+            known.push(query.to_owned());
             let values = query.split('&').filter_map(|pair| pair.split_once('='));
-            plain.extend(values.map(|(_, value)| value.to_owned()));
+            known.extend(values.map(|(_, value)| value.to_owned()));
         }
         for (name, value) in &plan.dial.headers {
             let mut open = PLAIN_HEADERS.iter();
             if !open.any(|open| open.eq_ignore_ascii_case(name)) {
-                plain.push(value.clone());
+                known.push(value.clone());
                 // `Authorization: Bearer TOKEN`, `Cookie: name=VALUE; other=VALUE`.
                 let parts = value.split([' ', ';', '=']);
-                plain.extend(parts.filter(|part| part.len() > 7).map(str::to_owned));
+                known.extend(parts.filter(|part| part.len() > 7).map(str::to_owned));
             }
         }
-        Self::new(plain, &target.to_string())
+        Self::new(&known, &target.to_string())
     }
 
     /// Secrets as they are known; `target` is shown in every report.
-    fn new(plain: Vec<String>, target: &str) -> Self {
-        let mut texts: Vec<String> = plain.iter().flat_map(|text| forms_of(text)).collect();
+    fn new(known: &[String], target: &str) -> Self {
+        let mut texts: Vec<String> = known.iter().flat_map(|text| forms_of(text)).collect();
         texts.retain(|text| text.len() >= MIN_BYTES);
         texts.sort();
         texts.dedup();
@@ -192,16 +192,9 @@ fn percent_decoded(text: &str) -> String {
     while let Some((first, behind)) = rest.split_first() {
         let hex = behind.get(..2).filter(|_| *first == b'%');
         let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
+        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        rest = &behind[if byte.is_some() { 2 } else { 0 }..];
+        bytes.push(byte.unwrap_or(*first));
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -225,8 +218,8 @@ mod tests {
     use crate::results::doctor::fixtures;
 
     fn secrets(plain: &[&str]) -> Secrets {
-        let plain = plain.iter().map(|text| (*text).to_owned()).collect();
-        Secrets::new(plain, "ws://broker.example:8443")
+        let known: Vec<String> = plain.iter().map(|text| (*text).to_owned()).collect();
+        Secrets::new(&known, "ws://broker.example:8443")
     }
 
     fn hidden(secrets: &Secrets, text: &str) -> String {

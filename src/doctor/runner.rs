@@ -64,10 +64,12 @@ async fn examine_by(
     let clock = Clock::start();
     let started = mono_now();
     let mut examination = Examination::new(plan, target, stop.clone());
-    if !plan.dial.verifies_tls {
-        examination.fact("certificates", "not verified (--insecure)");
-    }
     let checked = go_through(checks, plan, stop, on_check, &mut examination).await;
+    // Every report has to say so, also one that did not come as far as TLS.
+    let mut facts = examination.facts.iter();
+    if !plan.dial.verifies_tls && !facts.any(|fact| fact.value.contains("--insecure")) {
+        examination.fact("verification", "off (--insecure)");
+    }
     // Whoever leaves out a check of the connection knows that those behind it cannot look.
     let is_whole = !plan.skip.iter().any(|id| CONNECTING.contains(id));
     if is_whole
@@ -247,8 +249,8 @@ fn result_of(
     let worst = found.map(|(_, finding)| finding.severity).max();
     let was_unable = matches!(looked, Looked::Unable(_));
     let (status, reason, detail) = match (worst, looked) {
-        (Some(Severity::Error), looked) => (CheckStatus::Failed, None, text_of(looked)),
-        (Some(Severity::Warning), looked) => (CheckStatus::Warned, None, text_of(looked)),
+        (Some(Severity::Error), looked) => (CheckStatus::Failed, None, Some(text_of(looked))),
+        (Some(Severity::Warning), looked) => (CheckStatus::Warned, None, Some(text_of(looked))),
         (_, Looked::At(detail)) => (CheckStatus::Passed, None, Some(detail)),
         (_, Looked::NotNeeded(reason) | Looked::Unable(reason)) => {
             (CheckStatus::Skipped, Some(reason), None)
@@ -265,9 +267,9 @@ fn result_of(
     }
 }
 
-fn text_of(looked: Looked) -> Option<String> {
+fn text_of(looked: Looked) -> String {
     match looked {
-        Looked::At(text) | Looked::NotNeeded(text) | Looked::Unable(text) => Some(text),
+        Looked::At(text) | Looked::NotNeeded(text) | Looked::Unable(text) => text,
     }
 }
 

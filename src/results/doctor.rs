@@ -134,6 +134,10 @@ impl Finding {
 
     /// Adds something that was seen.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers and texts made on the spot read best without a `&`"
+    )]
     pub fn evidence(mut self, name: &str, value: impl ToString) -> Self {
         self.evidence.push(Evidence {
             name: name.to_owned(),

@@ -42,19 +42,27 @@ struct Found {
 /// Wrong flags.
 pub(super) fn of(args: &DoctorArgs) -> Result<Asked, CliError> {
     let connection = &args.connection;
-    if connection.local_broker {
-        return Err(CliError::usage(
-            "`--local-broker` has no use here: the doctor looks at a broker that is there",
-        )
-        .hint("`natsbench broker` in another terminal, and `natsbench doctor` beside it"));
-    }
     let mut found = Found::default();
-    let context = context(connection, &mut found);
-    let (mut servers, url_level) = servers(connection, &context, &mut found);
+    // A broker of our own knows nobody and has no TLS: what the environment says about others does not matter.
+    let is_local = connection.local_broker;
+    let context = if is_local {
+        Context::default()
+    } else {
+        context(connection, &mut found)
+    };
+    let (mut servers, url_level) = if is_local {
+        (vec![Target::local()], Level::Default)
+    } else {
+        servers(connection, &context, &mut found)
+    };
     if found.faults.is_empty() {
         connection.check_transport(&servers)?;
     }
-    let given = connection.given(&context)?;
+    let given = if is_local {
+        None
+    } else {
+        connection.given(&context)?
+    };
     if given.as_ref().is_some_and(|(level, _)| *level <= url_level) {
         // User info that remains in a target is used for it whatever else is said.
         for server in &mut servers {
@@ -72,7 +80,7 @@ pub(super) fn of(args: &DoctorArgs) -> Result<Asked, CliError> {
         })
     });
     let mut tls = connection.tls_options(&context, &servers);
-    if args.offline {
+    if args.offline || is_local {
         // No certificate will be verified, so that it does not matter whether there is anything to verify it by.
         tls.system_roots = SystemRoots::Unneeded;
     }

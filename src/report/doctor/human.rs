@@ -11,8 +11,8 @@ use crate::report::pointer::pointer;
 use crate::report::table::wrap;
 use crate::results::doctor::{CheckStatus, DoctorResult, Finding, Severity};
 
-/// Names longer than this do not push what stands behind them any further to the right.
-const MAX_NAME_COLUMNS: usize = 20;
+/// A longer name stands before its value, without a column of its own.
+const MAX_NAME_COLUMNS: usize = 24;
 
 pub(super) fn write(out: &mut dyn Write, result: &DoctorResult, style: Style) -> io::Result<()> {
     let mut page = Page {
@@ -211,16 +211,17 @@ impl Page<'_> {
 
     /// Names and values in two columns.
     fn rows(&mut self, rows: &[(&str, &str)], indent: usize) -> io::Result<()> {
-        let columns = |name: &str| name.chars().count().min(MAX_NAME_COLUMNS);
-        let width = rows.iter().map(|(name, _)| columns(name)).max();
+        let columns = |name: &str| name.chars().count();
+        let widths = rows.iter().map(|(name, _)| columns(name));
+        let width = widths.filter(|width| *width <= MAX_NAME_COLUMNS).max();
         let width = width.unwrap_or(0);
         let room = self.width.saturating_sub(indent + width + 2).max(20);
         for (name, value) in rows {
-            let mut name = harmless(name);
-            if name.chars().count() > width {
-                writeln!(self.out, "{:indent$}{name}", "")?;
-                name.clear();
+            if columns(name) > MAX_NAME_COLUMNS {
+                self.hanging(&format!("{name}: {value}"), indent, 4)?;
+                continue;
             }
+            let mut name = harmless(name);
             for line in value.lines().flat_map(|line| wrap(line.trim_end(), room)) {
                 writeln!(self.out, "{:indent$}{name:<width$}  {line}", "")?;
                 name.clear();

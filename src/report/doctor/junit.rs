@@ -1,4 +1,4 @@
-//! JUnit XML: a suite for each server, a test case for each check.
+//! XML of `JUnit`: a suite for each server, a test case for each check.
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -22,7 +22,7 @@ pub enum DoctorFormat {
     Human,
     /// One object, schema `natsbench.doctor/1`.
     Json,
-    /// JUnit XML: a suite for each server, a test case for each check.
+    /// XML of `JUnit`: a suite for each server, a test case for each check.
     Junit,
     /// Workflow commands of GitHub Actions, which show as annotations.
     Github,

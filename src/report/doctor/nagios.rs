@@ -9,6 +9,9 @@ use crate::report::message::harmless;
 use crate::results::doctor::{CheckStatus, DoctorResult, DoctorStatus};
 use crate::units::parse_duration;
 
+/// The fact that says how long a round trip takes.
+const ROUND_TRIP: &str = "round trip";
+
 pub(super) fn write(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()> {
     let status = match result.status {
         DoctorStatus::Failed => "CRITICAL",
@@ -20,9 +23,9 @@ pub(super) fn write(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()
     let text = match first {
         None => clear_text(result),
         Some(first) => {
-            let server = first.server.iter();
-            let server: String = server.map(|server| format!("{server}: ")).collect();
-            format!("{server}{}", answer(first))
+            let server = first.server.as_ref();
+            let lead = server.map(|server| format!("{server}: "));
+            format!("{}{}", lead.unwrap_or_default(), answer(first))
         }
     };
     writeln!(
@@ -71,7 +74,7 @@ fn plain(text: &str) -> String {
     harmless(text).replace('|', "/").trim_end().to_owned()
 }
 
-/// Performance data: the whole, each check that looked, and every fact that is a time.
+/// Performance data: the whole, each check that looked, and the round trip of a message.
 fn times(result: &DoctorResult) -> Vec<String> {
     let mut times = vec![time("total", None, result.duration_ns)];
     for check in &result.checks {
@@ -79,11 +82,12 @@ fn times(result: &DoctorResult) -> Vec<String> {
             times.push(time(&check.id, check.server.as_deref(), check.duration_ns));
         }
     }
-    for fact in &result.facts {
-        let compact: String = fact.value.split_whitespace().collect();
+    for fact in result.facts.iter().filter(|fact| fact.name == ROUND_TRIP) {
+        // A number and its unit; what it is of comes behind them.
+        let compact: String = fact.value.split(' ').take(2).collect();
         if let Ok(duration) = parse_duration(&compact) {
             let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-            times.push(time(&fact.name, fact.server.as_deref(), nanos));
+            times.push(time("rtt", fact.server.as_deref(), nanos));
         }
     }
     times

@@ -71,7 +71,7 @@ pub(crate) fn healthy() -> DoctorResult {
         ),
         fact("account", "$G"),
         fact("limits", "payload 1.00 MiB, subscriptions unlimited"),
-        fact("rtt", "182 us"),
+        fact("round trip", "182 us median, 150 us at best (5 PINGs)"),
         fact(
             "traffic",
             "rounds.type.*: 41 messages in 203 ms, all of them rounds",
@@ -292,6 +292,7 @@ fn dropped_headers() -> Finding {
         .because("The answer has the words of nats-server, but nginx has put its name to it: the request reached nats-server without `Upgrade`, which nginx does not pass on unless it is told to.")
         .evidence("answer", "400 Bad Request")
         .evidence("Server", "nginx/1.24.0")
+        .evidence("answer with the headers in place", "101 Switching Protocols")
         .evidence("body", "invalid value for header 'Upgrade'\nRequest ID 7")
         .paste(
             "In the `location` of nginx that leads to nats-server:",
