@@ -266,6 +266,15 @@ async fn ask(address: SocketAddr, limit: Duration) -> Found {
     }
 }
 
+/// Whether an address is a monitoring port.
+pub(crate) async fn monitoring_at(address: SocketAddr, limit: Duration) -> Option<Monitoring> {
+    let reply = http_get(address, "/varz", limit).await?;
+    match of_reply(address, &reply) {
+        Found::Monitoring(monitoring) => Some(monitoring),
+        _ => None,
+    }
+}
+
 /// Whose answer to `GET /varz` this is.
 fn of_reply(address: SocketAddr, reply: &HttpReply) -> Found {
     if let Ok(varz) = serde_json::from_slice::<serde_json::Value>(&reply.body)

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(40);
 /// Longest wait for a greeting.
 const MAX_PATIENCE: Duration = Duration::from_millis(600);
 /// Longest wait where a greeting must come.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(3);
+const CLIENT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the rest of a greeting may take, once it has begun.
 const REST_PATIENCE: Duration = Duration::from_millis(500);
 /// Between two looks for the rest.

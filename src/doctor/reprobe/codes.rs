@@ -4,7 +4,7 @@ use crate::doctor::code::Code;
 use crate::results::doctor::Severity;
 
 /// All of them.
-pub(crate) const ALL: [&Code; 21] = [
+pub(crate) const ALL: [&Code; 22] = [
     &CLIENT,
     &CLIENT_TLS_FIRST,
     &ROUTE,
@@ -15,6 +15,7 @@ pub(crate) const ALL: [&Code; 21] = [
     &MQTT,
     &TLS,
     &NATS_SCHEME,
+    &MONITORING,
     &NO_BACKEND,
     &HANGS_UP,
     &FLAPPING,
@@ -106,6 +107,14 @@ pub(crate) const NATS_SCHEME: Code = Code {
     meaning: "The URL says `nats://` or `tls://`, but goes to a WebSocket port.",
     cause: "The port waits for the client to speak, and answers a WebSocket upgrade.",
     fix: "Write `ws://` or `wss://` in the URL, or use the client port (usually 4222).",
+};
+
+pub(crate) const MONITORING: Code = Code {
+    name: "port.monitoring",
+    severity: Severity::Error,
+    meaning: "The URL says `nats://` or `tls://`, but goes to the HTTP monitoring port (usually 8222).",
+    cause: "The port answers `GET /varz` with the state of the server.",
+    fix: "Use the client port (usually 4222) or the WebSocket port; the monitoring port names both.",
 };
 
 pub(crate) const NO_BACKEND: Code = Code {

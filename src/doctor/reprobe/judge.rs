@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::probes::{Answers, Http, Tls};
 use super::{Unanswered, codes};
-use crate::doctor::elsewhere::url_at;
+use crate::doctor::elsewhere::{Served, url_at};
 use crate::doctor::fingerprint::excerpt;
-use crate::doctor::neighbours::{Local, Neighbours};
+use crate::doctor::neighbours::{Local, Monitoring, Neighbours};
 use crate::host::Process;
 use crate::net::probe::ProbeEnd;
 use crate::net::target::{Scheme, Target};
@@ -65,7 +65,7 @@ pub(super) fn judge(target: &Target, scene: &Scene) -> Finding {
     } else {
         no_backend(target, scene)
     };
-    let finding = finding.evidence("the upgrade got", got(&scene.what));
+    let finding = finding.evidence("what came", got(&scene.what));
     with_owner(finding, scene.neighbours.local.as_ref())
 }
 
@@ -73,20 +73,27 @@ pub(super) fn judge(target: &Target, scene: &Scene) -> Finding {
 pub(super) fn without_probes(target: &Target, what: &Unanswered) -> Finding {
     codes::SILENT
         .finding(format!("{} gives no answer.", target.host_and_port()))
-        .evidence("the upgrade got", got(what))
+        .evidence("what came", got(what))
         .certainty(Certainty::Possible)
 }
 
 /// A `nats://` URL to a port that waits for the client; `None` if it is no WebSocket port either.
-pub(super) fn client_port(target: &Target, plain: &Http, tls: &Tls) -> Option<Finding> {
+pub(super) fn client_port(
+    target: &Target,
+    plain: &Http,
+    tls: &Tls,
+    client: Option<u16>,
+) -> Option<Finding> {
     let (scheme, evidence) = match (plain, tls) {
         (Http::Nats(info), _) => (Scheme::Ws, format!("101, then INFO of {}", info.version)),
         (_, Tls::Yes(Http::Nats(info))) => (
             Scheme::Wss,
             format!("TLS, 101, then INFO of {}", info.version),
         ),
-        (Http::Status(status), _) => return Some(web_server(target, *status, false)),
-        (_, Tls::Yes(Http::Status(status))) => return Some(web_server(target, *status, true)),
+        (Http::Status(status), _) => return Some(web_server(target, *status, false, client)),
+        (_, Tls::Yes(Http::Status(status))) => {
+            return Some(web_server(target, *status, true, client));
+        }
         _ => return None,
     };
     let url = url_at(target, scheme, target.port);
@@ -102,14 +109,56 @@ pub(super) fn client_port(target: &Target, plain: &Http, tls: &Tls) -> Option<Fi
             )
             .evidence("an upgrade there", evidence)
             .remedy(format!("Use `{url}`."))
-            .remedy(format!(
-                "Or use the client port: `{}`.",
-                url_at(target, target.scheme, 4222)
-            )),
+            .remedy(use_client_port(target, client)),
     )
 }
 
-fn web_server(target: &Target, status: u16, is_tls: bool) -> Finding {
+/// A `nats://` URL to the monitoring port, which names the others.
+pub(super) fn monitoring_port(target: &Target, monitoring: &Monitoring) -> Finding {
+    let client = monitoring.varz.get("port").and_then(|port| port.as_u64());
+    let client = client.and_then(|port| u16::try_from(port).ok());
+    let finding = codes::MONITORING
+        .finding(format!(
+            "{} is the monitoring port of nats-server, which speaks HTTP, and the URL says {}://.",
+            target.host_and_port(),
+            target.scheme.name()
+        ))
+        .because(
+            "It answers `GET /varz` with the state of the server; no client can connect to it.",
+        )
+        .evidence("GET /varz", "the state of a nats-server")
+        .remedy(format!(
+            "Use the client port: `{}`.",
+            url_at(target, target.scheme, client.unwrap_or(4222))
+        ));
+    match monitoring.websocket_port() {
+        Some(port) => finding.remedy(format!(
+            "Or the WebSocket port: `{}`.",
+            url_at(target, Scheme::Ws, port)
+        )),
+        None => finding,
+    }
+}
+
+/// Adds where NATS over WebSocket is.
+pub(super) fn with_right_port(
+    finding: Finding,
+    target: &Target,
+    served: Option<&Served>,
+) -> Finding {
+    let Some(served) = served else {
+        return finding;
+    };
+    let url = served.url(target);
+    finding
+        .evidence(
+            &url,
+            format!("NATS over WebSocket, nats-server {}", served.info.version),
+        )
+        .remedy(format!("NATS over WebSocket is served there: `{url}`."))
+}
+
+fn web_server(target: &Target, status: u16, is_tls: bool, client: Option<u16>) -> Finding {
     let scheme = if is_tls { Scheme::Wss } else { Scheme::Ws };
     codes::OTHER_PROTOCOL
         .finding(format!(
@@ -123,10 +172,14 @@ fn web_server(target: &Target, status: u16, is_tls: bool) -> Finding {
             "If NATS over WebSocket is served there: `{}`, with the path that the proxy expects.",
             url_at(target, scheme, target.port)
         ))
-        .remedy(format!(
-            "Or use the client port: `{}`.",
-            url_at(target, target.scheme, 4222)
-        ))
+        .remedy(use_client_port(target, client))
+}
+
+fn use_client_port(target: &Target, client: Option<u16>) -> String {
+    match client {
+        Some(port) => format!("Or use the client port: `{}`.", url_at(target, target.scheme, port)),
+        None => "Or use the client port, usually 4222; the log of nats-server names it in `Listening for client connections on`.".to_owned(),
+    }
 }
 
 fn flapping(target: &Target, answers: &Answers) -> Finding {
@@ -286,7 +339,7 @@ fn frozen(target: &Target, scene: &Scene) -> Option<Finding> {
         return Some(
             codes::FROZEN
                 .finding(format!(
-                    "{} (pid {}), which listens on {}, is stopped: it does not run on, and so does not answer.",
+                    "{} (pid {}), which listens on {}, is stopped and does not answer.",
                     harmless(&process.name),
                     process.pid,
                     target.host_and_port()
@@ -370,11 +423,18 @@ fn is_request_read(scene: &Scene) -> bool {
 }
 
 fn hangs_up(target: &Target, scene: &Scene) -> Finding {
+    let at = target.host_and_port();
+    let title = match forwarder(scene) {
+        Some((process, name)) => format!(
+            "{name}, pid {}, reads the request at {at} and hangs up without an answer.",
+            process.pid
+        ),
+        None => format!(
+            "{at} reads the request and hangs up without an answer: it does not speak HTTP, most likely."
+        ),
+    };
     let finding = codes::HANGS_UP
-        .finding(format!(
-            "{} reads the request and hangs up without an answer: it does not speak HTTP, most likely.",
-            target.host_and_port()
-        ))
+        .finding(title)
         .because("A connection on which nothing is said stays open, and one that speaks HTTP is closed at once. TLS, MQTT and the PROXY protocol were tried, too.")
         .evidence("nothing said", "stays open")
         .certainty(Certainty::Possible)
@@ -389,7 +449,7 @@ fn hangs_up(target: &Target, scene: &Scene) -> Finding {
             "its log names the server and a refused connection",
         )
         .or(
-            "a filter in between refuses the request (a web application firewall, say)",
+            "a filter refuses the request (`return 444` in nginx, `silent-drop` in haproxy, a web application firewall)",
             "its log shows the request",
         )
 }
@@ -443,7 +503,7 @@ fn explanation(how: &str, after: Duration) -> &'static str {
     if after >= AT_ONCE {
         "The time is that of its attempts to connect to the server behind it: time limit of a connection times number of attempts."
     } else if how == "resets" {
-        "A reset means that it ended the connection without reading the request. nats-server itself answers every request in HTTP."
+        "Who resets a connection has not read what was sent. nats-server itself answers every request in HTTP."
     } else {
         "nats-server itself answers every request in HTTP, even a bad one."
     }

@@ -183,12 +183,17 @@ fn half_a_head_is_a_cut_answer() {
 #[test]
 fn a_client_url_to_a_websocket_port_needs_another_scheme() {
     let target = target("nats://127.0.0.1:8443");
-    let finding = client_port(&target, &Http::Nats(info()), &Tls::No).unwrap();
+    let finding = client_port(&target, &Http::Nats(info()), &Tls::No, Some(31222)).unwrap();
     assert_eq!(finding.code, "url.nats-scheme-on-websocket-port");
     assert_eq!(finding.remedy[0], "Use `ws://127.0.0.1:8443`.");
-    let finding = client_port(&target, &Http::Nothing, &Tls::Yes(Http::Nats(info()))).unwrap();
+    assert!(finding.remedy[1].contains("nats://127.0.0.1:31222"));
+    let finding =
+        client_port(&target, &Http::Nothing, &Tls::Yes(Http::Nats(info())), None).unwrap();
     assert_eq!(finding.remedy[0], "Use `wss://127.0.0.1:8443`.");
-    let finding = client_port(&target, &Http::Status(200), &Tls::No).unwrap();
+    let finding = client_port(&target, &Http::Status(200), &Tls::No, Some(31222)).unwrap();
     assert_eq!(finding.code, "port.other-protocol");
-    assert_eq!(client_port(&target, &Http::Nothing, &Tls::No), None);
+    assert_eq!(
+        client_port(&target, &Http::Nothing, &Tls::No, Some(31222)),
+        None
+    );
 }

@@ -10,10 +10,12 @@ mod spoken;
 
 use std::time::Duration;
 
-use crate::doctor::elsewhere::Asker;
+use crate::doctor::elsewhere::{Asker, find_websocket};
 use crate::doctor::examination::Examination;
 use crate::doctor::fingerprint::{Protocol, Speaker, identify};
-use crate::doctor::neighbours::look_around;
+use crate::doctor::neighbours::{self, look_around};
+use crate::doctor::reprobe::probes::Http;
+use crate::net::target::Scheme;
 use crate::net::ws::upgrade::UpgradeError;
 use crate::results::doctor::Finding;
 
@@ -84,7 +86,12 @@ pub(crate) async fn unanswered(examination: &mut Examination<'_>, what: Unanswer
         .as_ref()
         .and_then(|heard| identify(&heard.bytes));
     if let Some(speaker) = banner.filter(|speaker| !is_http(speaker)) {
-        return spoken(examination, &speaker).await;
+        // The probes of a `wss://` URL go through TLS.
+        return if examination.target.scheme == Scheme::Wss {
+            spoken::in_tls(examination, &speaker).await
+        } else {
+            spoken(examination, &speaker).await
+        };
     }
     if let Some(speaker) = answers.speaker_in_tls() {
         return spoken::in_tls(examination, &speaker).await;
@@ -99,7 +106,12 @@ pub(crate) async fn unanswered(examination: &mut Examination<'_>, what: Unanswer
                 answers,
                 neighbours,
             };
-            judge::judge(examination.target, &scene)
+            let finding = judge::judge(examination.target, &scene);
+            if ![codes::MQTT.name, codes::HANGS_UP.name].contains(&finding.code.as_str()) {
+                return finding;
+            }
+            let served = find_websocket(examination, &scene.neighbours, &[]).await;
+            judge::with_right_port(finding, examination.target, served.as_ref())
         }
     }
 }
@@ -123,10 +135,17 @@ pub(crate) async fn mute_client_port(
     };
     let asker = Asker::of(examination);
     let (plain, tls) = tokio::join!(
-        probes::http(&asker, address, false),
+        probes::in_clear(&asker, address),
         probes::in_tls(&asker, address)
     );
-    if let Some(finding) = judge::client_port(examination.target, &plain, &tls) {
+    if let Http::Status(_) = plain
+        && let Some(monitoring) = neighbours::monitoring_at(address, asker.limit()).await
+    {
+        return judge::monitoring_port(examination.target, &monitoring);
+    }
+    let client = look_around(examination).await.client;
+    let client = client.map(|client| client.address.port());
+    if let Some(finding) = judge::client_port(examination.target, &plain, &tls, client) {
         return finding;
     }
     unanswered(examination, what).await

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::doctor::elsewhere::{Asker, info_behind};
 use crate::doctor::examination::Examination;
@@ -17,6 +17,8 @@ use crate::protocol::ServerInfo;
 
 /// How long a server may take to say its first word inside TLS.
 const BANNER_PATIENCE: Duration = Duration::from_millis(500);
+/// How long the other probes get once one has proved something.
+const AFTER_PROOF: Duration = Duration::from_millis(300);
 /// CONNECT of MQTT 3.1.1: a clean session of a client `doctor`, 60 s keep-alive.
 const MQTT_CONNECT: &[u8] = b"\x10\x12\x00\x04MQTT\x04\x02\x00\x3c\x00\x06doctor";
 
@@ -67,6 +69,13 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    /// Whether one of them proves what the port is. Others may still be needed to see whether it is always so.
+    fn is_proof(&self) -> bool {
+        self.proxy.is_some()
+            || self.is_mqtt
+            || matches!(self.tls, Tls::Yes(Http::Nats(_) | Http::Other(_)))
+    }
+
     /// Who speaks NATS, or another protocol, inside TLS.
     pub(super) fn speaker_in_tls(&self) -> Option<Speaker> {
         match &self.tls {
@@ -96,7 +105,7 @@ pub(super) fn start(examination: &Examination<'_>, address: SocketAddr) -> Probi
     let (target, mut options) = (examination.target.clone(), examination.plan.dial.clone());
     options.timeout = examination.second_look_limit();
     if target.scheme.is_websocket() {
-        tasks.spawn(async move { Answer::Again(again(&target, &options).await) });
+        tasks.spawn(async move { Answer::Again(again_and_again(&target, &options).await) });
     }
     let own = asker.clone();
     tasks.spawn(async move { Answer::Banner(say(&own, address, is_tls, b"", has_line).await) });
@@ -117,8 +126,8 @@ pub(super) fn start(examination: &Examination<'_>, address: SocketAddr) -> Probi
 }
 
 impl Probing {
-    /// Waits for all of them.
-    pub(super) async fn finish(self) -> Answers {
+    /// Waits for all of them, or not much longer than for one that proves something.
+    pub(super) async fn finish(mut self) -> Answers {
         let mut answers = Answers {
             again: Http::Nothing,
             banner: None,
@@ -127,7 +136,16 @@ impl Probing {
             proxy: None,
             tls: Tls::No,
         };
-        for answer in self.0.join_all().await {
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let answer = match deadline {
+                None => self.0.join_next().await,
+                Some(at) => timeout_at(at, self.0.join_next()).await.unwrap_or(None),
+            };
+            // A probe that panics cannot be; the others are cancelled with the set.
+            let Some(Ok(answer)) = answer else {
+                return answers;
+            };
             match answer {
                 Answer::Again(http) => answers.again = http,
                 Answer::Banner(heard) => answers.banner = heard,
@@ -139,9 +157,22 @@ impl Probing {
                 }
                 Answer::Tls(tls) => answers.tls = tls,
             }
+            if answers.is_proof() {
+                deadline.get_or_insert_with(|| Instant::now() + AFTER_PROOF);
+            }
         }
-        answers
     }
+}
+
+/// Several times: a load balancer takes its servers in turn.
+async fn again_and_again(target: &Target, options: &DialOptions) -> Http {
+    let attempts = tokio::join!(
+        again(target, options),
+        again(target, options),
+        again(target, options)
+    );
+    let mut attempts = [attempts.0, attempts.1, attempts.2].into_iter();
+    attempts.find(Http::is_answered).unwrap_or(Http::Nothing)
 }
 
 /// The very same request, headers of the user included, to the very same place.
@@ -181,8 +212,14 @@ fn has_head(bytes: &[u8]) -> bool {
     parse_reply(bytes).is_some()
 }
 
+/// An upgrade, and a request without one where that gets nothing.
+pub(super) async fn in_clear(asker: &Asker, address: SocketAddr) -> Http {
+    let (served, get) = tokio::join!(asker.websocket(address, false), http(asker, address, false));
+    served.map_or(get, |served| Http::Nats(Box::new(served.info)))
+}
+
 /// A request without an upgrade.
-pub(super) async fn http(asker: &Asker, address: SocketAddr, is_tls: bool) -> Http {
+async fn http(asker: &Asker, address: SocketAddr, is_tls: bool) -> Http {
     let get = asker.plain_get();
     let is_enough = |bytes: &[u8]| has_head(bytes) || (!bytes.starts_with(b"H") && has_line(bytes));
     let heard = say(asker, address, is_tls, get.as_bytes(), is_enough).await;

@@ -148,7 +148,7 @@ fn nats_port(target: &Target, port: NatsPort, info: &ServerInfo, right: &Right) 
 fn inside_tls(target: &Target, speaker: &Speaker, right: &Right) -> Finding {
     let Speaker::Nats(NatsPort::Client, info) = speaker else {
         let finding = by_itself(target, speaker, right);
-        return finding.evidence("inside TLS", "yes");
+        return finding;
     };
     let finding = codes::CLIENT_TLS_FIRST
         .finding(format!(

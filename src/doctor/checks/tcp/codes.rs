@@ -59,14 +59,6 @@ pub(super) const UNREACHABLE: Code = Code {
     fix: "Check the network of this machine and the address.",
 };
 
-pub(super) const RESET: Code = Code {
-    name: "tcp.reset",
-    severity: Severity::Error,
-    meaning: "The connection is reset while it is being opened.",
-    cause: "A firewall or load balancer in between ends connections to this port, or the server's queue of new connections is full.",
-    fix: "Look at what is between this machine and the server; see whether the server is overloaded.",
-};
-
 pub(super) const SOME_ADDRESSES: Code = Code {
     name: "tcp.some-addresses",
     severity: Severity::Warning,

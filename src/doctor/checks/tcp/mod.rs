@@ -16,6 +16,7 @@ use crate::clock::mono_now;
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::elsewhere::url_with_host;
 use crate::doctor::examination::{Examination, Reached};
+use crate::doctor::reprobe::{Unanswered, unanswered};
 use crate::net::probe;
 use crate::net::target::Target;
 use crate::results::doctor::{Certainty, Finding, Severity};
@@ -35,7 +36,6 @@ pub(super) const CHECK: Check = Check {
         &codes::NOT_CONFIGURED,
         &codes::TIMED_OUT,
         &codes::UNREACHABLE,
-        &codes::RESET,
         &codes::SOME_ADDRESSES,
     ],
     run: |examination| Box::pin(run(examination)),
@@ -131,8 +131,14 @@ async fn unreached(examination: &mut Examination<'_>, failures: &[Failure]) -> F
     // A refusal comes from the machine that is meant; silence may come from a family that has no network.
     let finding = if has(io::ErrorKind::ConnectionRefused) {
         refused::finding(examination, failures).await
-    } else if has(io::ErrorKind::ConnectionReset) || has(io::ErrorKind::ConnectionAborted) {
-        silent::reset(failures)
+    } else if has(io::ErrorKind::ConnectionReset) {
+        // Who is refused gets another error: this connection was taken, and reset before we looked at it.
+        let what = Unanswered::Broken {
+            received: Vec::new(),
+            error: "Connection reset by peer".to_owned(),
+            after: Duration::ZERO,
+        };
+        unanswered(examination, what).await
     } else if has(io::ErrorKind::TimedOut) {
         silent::timed_out(examination, failures).await
     } else {

@@ -102,28 +102,6 @@ fn family(address: SocketAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
-pub(super) fn reset(failures: &[Failure]) -> Finding {
-    let address = failures[0].0;
-    codes::RESET
-        .finding(format!(
-            "The connection to {address} is reset while it is being opened."
-        ))
-        .because("The packets arrive, and something on the way or at the host ends the connection.")
-        .certainty(Certainty::Possible)
-        .remedy(format!(
-            "Look at firewalls and load balancers between this machine and {}.",
-            address.ip()
-        ))
-        .or(
-            "a firewall resets connections to this port",
-            "on the host itself the port answers",
-        )
-        .or(
-            "the queue of new connections of the server is full",
-            "`nstat -az TcpExtListenOverflows` on the host grows",
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
