@@ -192,6 +192,8 @@ fn all_over(seen: &Seen, ended: &[&Line]) -> Verdict {
         Again::Works { server_id } => all_cut(seen, ended, server_id),
         Again::NoLogin(text) => Verdict::LoginRefused(text.clone()),
         Again::Unreachable(_) => Verdict::Unreachable,
+        // A server that stands still closes nothing: what ended them is gone, and what is in front waits for another.
+        Again::Silent(_) if ended.len() == seen.lines.len() => Verdict::ServerDied,
         Again::Silent(_) => Verdict::Frozen,
         Again::Http { status, .. } if !matches!(status, 500 | 502..=504) => Verdict::Cut,
         Again::Other(_) => Verdict::Cut,
