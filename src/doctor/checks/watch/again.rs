@@ -3,13 +3,14 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::doctor::examination::Examination;
 use crate::net::dial::{DialError, DialOptions, Step, dial};
 use crate::net::probe;
 use crate::net::target::Target;
 use crate::net::ws::upgrade::UpgradeError;
+use crate::units::format_duration;
 
 /// A port that is about to close may still take a connection and cut it, and one that refuses may be about to open again:
 /// tried so often.
@@ -22,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What a new connection met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Again {
+    /// There was no need to try.
+    NotTried,
     /// It logged in.
     Works { server_id: String },
     /// The port refuses.
@@ -98,6 +101,7 @@ impl Again {
     /// In words, for the evidence.
     pub(super) fn text(&self) -> String {
         match self {
+            Self::NotTried => "not tried".to_owned(),
             Self::Works { .. } => "logs in".to_owned(),
             Self::Refused => "connection refused".to_owned(),
             Self::Unreachable(text) | Self::Cut(text) | Self::Other(text) => text.clone(),
@@ -139,6 +143,16 @@ pub(super) async fn backend(examination: &Examination<'_>) -> Backend {
 
 /// Opens a new connection, each step within the limit.
 pub(super) async fn look_again(target: &Target, options: &DialOptions) -> Again {
+    // Each step has its own limit; a peer that answers each of them late has one for all.
+    let limit = options.timeout * 2;
+    timeout(limit, try_again(target, options))
+        .await
+        .unwrap_or_else(|_| {
+            Again::Other(format!("not logged in within {}", format_duration(limit)))
+        })
+}
+
+async fn try_again(target: &Target, options: &DialOptions) -> Again {
     let mut met = Again::Refused;
     for n_try in 0..N_TRIES {
         if n_try > 0 {

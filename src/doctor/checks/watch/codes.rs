@@ -133,6 +133,15 @@ pub(super) const SLOW_CONSUMER: Code = Code {
     fix: "Subscribe to less, use a faster link, or raise `max_pending` and `write_deadline`.",
 };
 
+pub(super) const SUBSCRIPTION_LOST: Code = Code {
+    name: "watch.subscription-lost",
+    severity: Severity::Error,
+    meaning: "The permission to subscribe was taken away while the connection stayed.",
+    cause: "A reload of the configuration, or a new JWT, took it away: the server sent a permissions violation for a \
+            subscription that it had accepted, and sends no more messages.",
+    fix: "Give the user the permission again, and have clients subscribe again: they do not do so by themselves.",
+};
+
 pub(super) const FROZEN: Code = Code {
     name: "watch.server-frozen",
     severity: Severity::Error,
@@ -209,7 +218,7 @@ pub(super) const NO_SECOND: Code = Code {
 };
 
 /// All of them.
-pub(super) const ALL: [&Code; 24] = [
+pub(super) const ALL: [&Code; 25] = [
     &IDLE_TIMEOUT,
     &LIFETIME,
     &SERVER_DIED,
@@ -225,6 +234,7 @@ pub(super) const ALL: [&Code; 24] = [
     &KICKED,
     &STALE,
     &SLOW_CONSUMER,
+    &SUBSCRIPTION_LOST,
     &FROZEN,
     &BLACK_HOLE,
     &UNREACHABLE,

@@ -30,6 +30,8 @@ use crate::doctor::examination::Examination;
 use crate::net::dial::DialOptions;
 use crate::units::format_duration;
 
+/// Time limit of each step of opening a connection.
+const MAX_STEP: Duration = Duration::from_millis(2_500);
 /// What may come in while we look elsewhere.
 const MAX_NOTES: usize = 64;
 /// How long ends that belong together may be apart on their way here.
@@ -53,9 +55,9 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     let Some(duration) = examination.plan.watch else {
         return Looked::NotNeeded("not asked for: --watch 90s".to_owned());
     };
-    // The time for everything else runs on meanwhile.
     let mut options = examination.plan.dial.clone();
-    options.timeout = examination.second_look_limit();
+    // Not what is left of the time of the other checks: it runs on while we watch.
+    options.timeout = options.timeout.min(MAX_STEP);
     let mut watching = match opening::open(examination, &options, duration).await {
         Ok(watching) => watching,
         Err(looked) => return looked,
@@ -72,6 +74,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
         place: examination.target.host_and_port(),
         front: front_of(examination),
         is_websocket: examination.target.scheme.is_websocket(),
+        is_direct: is_direct(examination),
         version: version_of(examination),
         credentials: examination.plan.credentials_source.clone(),
         has_jwt: opening::has_jwt(examination),
@@ -79,7 +82,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
         backend,
         seen: Seen {
             lines,
-            again: outcome.unwrap_or(Again::Other("not tried".to_owned())),
+            again: outcome.unwrap_or(Again::NotTried),
             now,
         },
         failures,
@@ -103,6 +106,13 @@ fn silence_before(duration: Duration) -> Duration {
     } else {
         FIRST_PING
     }
+}
+
+/// Whether nothing seems to be between here and the server: it names the port of the URL as its own.
+fn is_direct(examination: &Examination<'_>) -> bool {
+    let info = examination.learned.info.as_ref();
+    let port = info.map_or(0, |info| info.port);
+    port == examination.target.port && front_of(examination).is_none()
 }
 
 fn version_of(examination: &Examination<'_>) -> String {

@@ -153,7 +153,11 @@ impl Plan {
             () = sleep(self.delay) => {}
             () = self.orders.stop.cancelled() => return None,
         }
-        match opened(&self.target, &self.options).await {
+        let opened = tokio::select! {
+            opened = opened(&self.target, &self.options) => opened,
+            () = self.orders.stop.cancelled() => return None,
+        };
+        match opened {
             Ok(opened) => Some(Ok(self.watch(opened).await)),
             Err(error) => {
                 _ = self.orders.notes.send((self.idx, What::NotOpened)).await;

@@ -106,13 +106,11 @@ impl Scene {
     }
 
     pub(super) fn frozen(&self) -> Finding {
-        let place = &self.place;
-        let title = match &self.front {
-            Some(front) => format!(
-                "nats-server behind {} at {place} has stopped answering.",
-                front.name
-            ),
-            None => format!("nats-server at {place} has stopped answering: its process is frozen."),
+        let server = self.server();
+        let title = if self.is_direct {
+            format!("{server} has stopped answering: its process is frozen.")
+        } else {
+            format!("{server} has stopped answering.")
         };
         let finding = codes::FROZEN
             .finding(title)
@@ -124,14 +122,13 @@ impl Scene {
                 "Look at the state of the process (T is stopped, D waits for a disk), and resume or restart it:",
                 &["ps -o pid,stat,wchan,cmd -C nats-server", "kill -CONT PID"],
             );
-        if self.front.is_some() || !matches!(self.seen.again, Again::Silent(_)) {
-            finding.certainty(Certainty::Likely).or(
-                "The proxy is stuck, not the server",
-                "the client port of the server answers",
-            )
-        } else {
-            finding
+        if self.is_direct && matches!(self.seen.again, Again::Silent(_)) {
+            return finding;
         }
+        finding.certainty(Certainty::Likely).or(
+            "What is in front of nats-server is stuck, or has lost the way to it",
+            "the client port of the server answers",
+        )
     }
 
     pub(super) fn black_hole(&self) -> Finding {
@@ -150,11 +147,8 @@ impl Scene {
     }
 
     pub(super) fn restarted(&self) -> Finding {
-        let place = &self.place;
         codes::SERVER_RESTARTED
-                .finding(format!(
-                    "nats-server behind {place} crashed or was killed, and runs again."
-                ))
+                .finding(format!("{} crashed or was killed, and runs again.", self.server()))
                 .because(
                     "All connections ended at the same moment and without a close frame, and a new one meets a server with \
                      another id.",

@@ -6,7 +6,7 @@ mod said;
 use std::time::Duration;
 
 use crate::doctor::checks::health::Front;
-use crate::doctor::checks::watch::again::Backend;
+use crate::doctor::checks::watch::again::{Again, Backend};
 use crate::doctor::checks::watch::codes;
 use crate::doctor::checks::watch::line::Line;
 use crate::doctor::checks::watch::verdict::{Seen, Verdict};
@@ -27,6 +27,8 @@ pub(super) struct Scene {
     pub(super) place: String,
     pub(super) front: Option<Front>,
     pub(super) is_websocket: bool,
+    /// Nothing seems to be between here and the server.
+    pub(super) is_direct: bool,
     /// Version of nats-server.
     pub(super) version: String,
     /// Where the credentials come from.
@@ -78,6 +80,17 @@ impl Scene {
                     "A proxy limits the traffic of a connection",
                     "the log of the server has no `Slow Consumer Detected` at that moment",
                 ),
+            Verdict::SubscriptionLost(text) => codes::SUBSCRIPTION_LOST
+                .finding(format!(
+                    "{} took our subscription away while we were connected: {}.",
+                    self.server(),
+                    text.trim_matches('\'')
+                ))
+                .because(
+                    "It had accepted it, and was then reloaded with other permissions for our user. The connection stays, and no more \
+                     messages come.",
+                )
+                .remedy("Give the user the permission again, and subscribe again."),
             Verdict::Cut => self.cut(),
         };
         Some(self.with_evidence(finding))
@@ -118,7 +131,9 @@ impl Scene {
         for text in errors.into_iter().take(3) {
             finding = finding.evidence("-ERR", text);
         }
-        finding = finding.evidence("new connection", self.seen.again.text());
+        if self.seen.again != Again::NotTried {
+            finding = finding.evidence("new connection", self.seen.again.text());
+        }
         match &self.front {
             Some(front) => finding.evidence("proxy", &front.evidence),
             None => finding,
@@ -324,4 +339,44 @@ pub(super) fn no_second(place: &str, text: &str) -> Finding {
     .because("Clients that reconnect will fail in the same way.")
     .evidence("new connection", text)
     .remedy("See whether the server still runs, and whether a limit of connections or of their rate is reached.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::checks::watch::codes::IDLE_TIMEOUT;
+
+    fn advice(front: Option<&'static str>, version: &str, after: u64) -> String {
+        let front = front.map(|name| Front {
+            name,
+            evidence: String::new(),
+            idle_default: (name == "nginx")
+                .then_some((Duration::from_mins(1), "proxy_read_timeout")),
+        });
+        let finding = IDLE_TIMEOUT.finding("cut");
+        remedies(finding, front.as_ref(), version, Duration::from_secs(after))
+            .remedy
+            .join("\n")
+    }
+
+    #[test]
+    fn the_advice_fits_the_proxy_and_the_version_of_the_server() {
+        let nginx = advice(Some("nginx"), "2.15.1", 60);
+        assert!(nginx.contains("    proxy_read_timeout 3600s;"), "{nginx}");
+        assert!(!nginx.contains("haproxy"), "{nginx}");
+        assert!(
+            nginx.contains("    websocket { ping_interval: \"20s\" }"),
+            "{nginx}"
+        );
+        let old = advice(Some("HAProxy"), "2.10.26", 9);
+        assert!(old.contains("    timeout tunnel 1h"), "{old}");
+        assert!(old.contains("    ping_interval: \"3s\""), "{old}");
+        assert!(!old.contains("websocket {"), "{old}");
+        let unknown = advice(None, "2.15.1", 1);
+        assert!(
+            unknown.contains("nginx") && unknown.contains("haproxy"),
+            "{unknown}"
+        );
+        assert!(!unknown.contains("ping_interval"), "{unknown}");
+    }
 }
