@@ -16,10 +16,13 @@ pub(in crate::doctor::checks) struct Front {
     pub(in crate::doctor::checks) idle_default: Option<(Duration, &'static str)>,
 }
 
-const NGINX: (u64, &str) = (60, "proxy_read_timeout");
+/// Seconds that an idle connection lives by default, and the directive for it.
+type Idle = (u64, &'static str);
 
-/// What is in `Server` or `Via`, in lower case; the name; seconds that an idle connection lives by default, and why.
-const KNOWN: [(&str, &str, Option<(u64, &str)>); 16] = [
+const NGINX: Idle = (60, "proxy_read_timeout");
+
+/// What is in `Server` or `Via`, in lower case; the name; what is known of idle connections.
+const KNOWN: [(&str, &str, Option<Idle>); 16] = [
     ("openresty", "OpenResty", Some(NGINX)),
     ("tengine", "Tengine", Some(NGINX)),
     ("nginx", "nginx", Some(NGINX)),
@@ -81,7 +84,7 @@ mod tests {
         assert_eq!(front.evidence, "Server: nginx/1.22.1");
         assert_eq!(
             front.idle_default,
-            Some((Duration::from_secs(60), "proxy_read_timeout"))
+            Some((Duration::from_mins(1), "proxy_read_timeout"))
         );
         let front = front_in(&reply("via", "1.1 Caddy")).expect("Caddy is known");
         assert_eq!(front.name, "Caddy");

@@ -168,7 +168,7 @@ mod tests {
         Front {
             name: "nginx",
             evidence: "Server: nginx".to_owned(),
-            idle_default: Some((Duration::from_secs(60), "proxy_read_timeout")),
+            idle_default: Some((Duration::from_mins(1), "proxy_read_timeout")),
         }
     }
 

@@ -19,7 +19,7 @@ pub(in crate::doctor::checks) use crate::doctor::checks::health::front::{Front, 
 /// PINGs that are timed.
 const N_PINGS: usize = 9;
 /// All of them together take no longer, on a way that is slow.
-const PATIENCE: Duration = Duration::from_millis(600);
+const PATIENCE: Duration = Duration::from_millis(300);
 /// What is promised between machines of one network.
 const PROMISE: Duration = Duration::from_millis(2);
 /// An answer that takes so long, from a port that takes connections at once, is worth a warning.

@@ -3,20 +3,28 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use crate::doctor::examination::Examination;
 use crate::net::dial::{DialError, DialOptions, Step, dial};
+use crate::net::probe;
 use crate::net::target::Target;
 use crate::net::ws::upgrade::UpgradeError;
+use crate::units::format_duration;
 
-/// A port that is about to close may still take a connection and cut it: tried so often.
+/// A port that is about to close may still take a connection and cut it, and one that refuses may be about to open again:
+/// tried so often.
 const N_TRIES: u32 = 3;
+/// For the port behind a proxy, which is near to it if it can be reached at all.
+const BACKEND_PATIENCE: Duration = Duration::from_millis(500);
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a new connection met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Again {
+    /// There was no need to try.
+    NotTried,
     /// It logged in.
     Works { server_id: String },
     /// The port refuses.
@@ -45,8 +53,14 @@ impl Again {
         match error {
             DialError::Tcp { attempts } => {
                 let mut kinds = attempts.iter().map(|(_, error)| error.kind());
-                if kinds.all(|kind| kind == ErrorKind::ConnectionRefused) {
+                if kinds
+                    .clone()
+                    .all(|kind| kind == ErrorKind::ConnectionRefused)
+                {
                     Self::Refused
+                } else if kinds.any(|kind| kind == ErrorKind::ConnectionReset) {
+                    // A listener that ended while the connection waited for it.
+                    Self::Cut("reset at once".to_owned())
                 } else {
                     Self::Unreachable(error.to_string())
                 }
@@ -87,6 +101,7 @@ impl Again {
     /// In words, for the evidence.
     pub(super) fn text(&self) -> String {
         match self {
+            Self::NotTried => "not tried".to_owned(),
             Self::Works { .. } => "logs in".to_owned(),
             Self::Refused => "connection refused".to_owned(),
             Self::Unreachable(text) | Self::Cut(text) | Self::Other(text) => text.clone(),
@@ -97,8 +112,47 @@ impl Again {
     }
 }
 
+/// What is known of the server behind a port that refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backend {
+    /// The port was the server's own, as far as can be seen.
+    IsThePort,
+    /// The server's own port is another one, and still takes connections: what was in front of it is gone.
+    Lives(u16),
+    /// The server's own port is another one, and takes no connections from here.
+    Elsewhere(u16),
+    /// Not looked at.
+    Unknown,
+}
+
+/// Looks at the port that the server itself named in INFO, if that is not the port of the URL.
+pub(super) async fn backend(examination: &Examination<'_>) -> Backend {
+    let info = examination.learned.info.as_ref();
+    let (Some(info), Some(mut address)) = (info, examination.address()) else {
+        return Backend::Unknown;
+    };
+    if info.port == 0 || info.port == examination.target.port {
+        return Backend::IsThePort;
+    }
+    address.set_port(info.port);
+    match probe::connect(address, BACKEND_PATIENCE).await {
+        Ok(_) => Backend::Lives(info.port),
+        Err(_) => Backend::Elsewhere(info.port),
+    }
+}
+
 /// Opens a new connection, each step within the limit.
 pub(super) async fn look_again(target: &Target, options: &DialOptions) -> Again {
+    // Each step has its own limit; a peer that answers each of them late has one for all.
+    let limit = options.timeout * 2;
+    timeout(limit, try_again(target, options))
+        .await
+        .unwrap_or_else(|_| {
+            Again::Other(format!("not logged in within {}", format_duration(limit)))
+        })
+}
+
+async fn try_again(target: &Target, options: &DialOptions) -> Again {
     let mut met = Again::Refused;
     for n_try in 0..N_TRIES {
         if n_try > 0 {
@@ -113,7 +167,7 @@ pub(super) async fn look_again(target: &Target, options: &DialOptions) -> Again 
             }
             Err(error) => Again::of(&error),
         };
-        if !matches!(met, Again::Cut(_)) {
+        if !matches!(met, Again::Cut(_) | Again::Refused) {
             break;
         }
     }

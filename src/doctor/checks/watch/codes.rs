@@ -31,6 +31,15 @@ pub(super) const SERVER_DIED: Code = Code {
     fix: "Look for the end of nats-server in its log and in that of the system (out of memory), and start it again.",
 };
 
+pub(super) const PROXY_GONE: Code = Code {
+    name: "watch.proxy-gone",
+    severity: Severity::Error,
+    meaning: "The proxy in front of nats-server has ended, and all connections with it.",
+    cause: "All connections ended at the same moment without a close frame, and the port of the proxy refuses new ones. Where the \
+            port of the server itself can be reached, it still takes connections.",
+    fix: "Start the proxy again, and look into its log.",
+};
+
 pub(super) const SERVER_RESTARTED: Code = Code {
     name: "watch.server-restarted",
     severity: Severity::Error,
@@ -124,6 +133,15 @@ pub(super) const SLOW_CONSUMER: Code = Code {
     fix: "Subscribe to less, use a faster link, or raise `max_pending` and `write_deadline`.",
 };
 
+pub(super) const SUBSCRIPTION_LOST: Code = Code {
+    name: "watch.subscription-lost",
+    severity: Severity::Error,
+    meaning: "The permission to subscribe was taken away while the connection stayed.",
+    cause: "A reload of the configuration, or a new JWT, took it away: the server sent a permissions violation for a \
+            subscription that it had accepted, and sends no more messages.",
+    fix: "Give the user the permission again, and have clients subscribe again: they do not do so by themselves.",
+};
+
 pub(super) const FROZEN: Code = Code {
     name: "watch.server-frozen",
     severity: Severity::Error,
@@ -200,10 +218,11 @@ pub(super) const NO_SECOND: Code = Code {
 };
 
 /// All of them.
-pub(super) const ALL: [&Code; 23] = [
+pub(super) const ALL: [&Code; 25] = [
     &IDLE_TIMEOUT,
     &LIFETIME,
     &SERVER_DIED,
+    &PROXY_GONE,
     &SERVER_RESTARTED,
     &SERVER_SHUTDOWN,
     &LAME_DUCK,
@@ -215,6 +234,7 @@ pub(super) const ALL: [&Code; 23] = [
     &KICKED,
     &STALE,
     &SLOW_CONSUMER,
+    &SUBSCRIPTION_LOST,
     &FROZEN,
     &BLACK_HOLE,
     &UNREACHABLE,

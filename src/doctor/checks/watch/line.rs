@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::checks::watch::verdict::has_told;
 use crate::net::session::{Session, SessionError};
-use crate::protocol::{ServerInfo, ServerOp, encode};
+use crate::protocol::{ServerErrorKind, ServerInfo, ServerOp, encode};
 
 /// Time between two PINGs of a connection that is kept alive: shorter than every idle time-out that somebody would
 /// configure, and nothing to the server.
@@ -20,6 +20,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 const MAX_ROUND_TRIPS: usize = 100_000;
 /// `-ERR` kept of one connection.
 const MAX_ERRORS: usize = 16;
+/// A subscription that was not refused within this time was accepted.
+const ANSWERED_NS: u64 = 1_500_000_000;
 /// What counts as traffic of the present.
 const RECENT_NS: u64 = 1_000_000_000;
 
@@ -95,6 +97,8 @@ pub(super) struct Line {
     pub(super) round_trips: Vec<Duration>,
     /// Texts of `-ERR`, verbatim.
     pub(super) errors: Vec<String>,
+    /// A subscription that had been accepted was taken away, in the words of the server.
+    pub(super) lost: Option<String>,
     /// The server said that it is about to shut down.
     pub(super) is_lame_duck: bool,
     /// Since when a PING of ours waits for its answer.
@@ -118,6 +122,7 @@ impl Line {
             n_pings: 0,
             round_trips: Vec::new(),
             errors: Vec::new(),
+            lost: None,
             is_lame_duck: false,
             asked: None,
             is_silent: false,
@@ -278,6 +283,9 @@ impl Watched {
                     }
                 }
                 Some(ServerOp::Err(text)) => {
+                    if is_lost_subscription(text) && at.since(line.opened) > ANSWERED_NS {
+                        line.lost = Some(text.to_owned());
+                    }
                     if line.errors.len() < MAX_ERRORS {
                         line.errors.push(text.to_owned());
                     }
@@ -332,4 +340,8 @@ impl Watched {
         // Nobody listens any more when all is known.
         let _ = self.orders.notes.send((self.idx, what)).await;
     }
+}
+
+fn is_lost_subscription(text: &str) -> bool {
+    ServerErrorKind::classify(text) == ServerErrorKind::SubscribePermission
 }

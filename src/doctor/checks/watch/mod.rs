@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::checks::health::front_of;
-use crate::doctor::checks::watch::again::{Again, look_again};
+use crate::doctor::checks::watch::again::{Again, Backend, look_again};
 use crate::doctor::checks::watch::findings::Scene;
 use crate::doctor::checks::watch::line::{Kind, Line, Note, PATIENCE, What};
 use crate::doctor::checks::watch::opening::{Opening, STAGGER};
@@ -30,12 +30,17 @@ use crate::doctor::examination::Examination;
 use crate::net::dial::DialOptions;
 use crate::units::format_duration;
 
+/// Time limit of each step of opening a connection.
+const MAX_STEP: Duration = Duration::from_millis(2_500);
 /// What may come in while we look elsewhere.
 const MAX_NOTES: usize = 64;
 /// How long ends that belong together may be apart on their way here.
 const GATHER: Duration = Duration::from_millis(300);
 /// The first PING of a server comes after about two seconds, or up to a fifth later.
+const FIRST_PING: Duration = Duration::from_millis(2_600);
 const FIRST_PING_JITTER: Duration = Duration::from_millis(500);
+/// Who watches for less than this is not looking for an idle time-out.
+const MIN_FOR_SILENCE: Duration = Duration::from_secs(5);
 /// Beyond [`PATIENCE`], for an answer to arrive.
 const MARGIN: Duration = Duration::from_millis(300);
 
@@ -50,34 +55,40 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     let Some(duration) = examination.plan.watch else {
         return Looked::NotNeeded("not asked for: --watch 90s".to_owned());
     };
-    // The time for everything else runs on meanwhile.
     let mut options = examination.plan.dial.clone();
-    options.timeout = examination.second_look_limit();
+    // Not what is left of the time of the other checks: it runs on while we watch.
+    options.timeout = options.timeout.min(MAX_STEP);
     let mut watching = match opening::open(examination, &options, duration).await {
         Ok(watching) => watching,
         Err(looked) => return looked,
     };
-    let ends = Instant::now() + duration;
+    let ends = Instant::now() + duration + silence_before(duration);
     let outcome = watching.watch(examination, &options, ends).await;
+    let backend = match &outcome {
+        Some(Again::Refused) => again::backend(examination).await,
+        _ => Backend::Unknown,
+    };
     let stalls = std::mem::take(&mut watching.stalls);
-    let n_not_opened = watching.n_not_opened();
-    let (lines, now) = watching.finish().await;
+    let (lines, failures, now) = watching.finish().await;
     let scene = Scene {
         place: examination.target.host_and_port(),
         front: front_of(examination),
         is_websocket: examination.target.scheme.is_websocket(),
+        is_direct: is_direct(examination),
         version: version_of(examination),
         credentials: examination.plan.credentials_source.clone(),
         has_jwt: opening::has_jwt(examination),
+        expires: opening::jwt_expiry(examination),
+        backend,
         seen: Seen {
             lines,
-            again: outcome.unwrap_or(Again::Other("not tried".to_owned())),
+            again: outcome.unwrap_or(Again::NotTried),
             now,
         },
-        n_not_opened,
+        failures,
     };
-    for stall in &stalls {
-        examination.find(scene.stalled(*stall));
+    if let Some(longest) = stalls.iter().max() {
+        examination.find(scene.stalled(*longest, stalls.len()));
     }
     let verdict = judge(&scene.seen);
     if let Some(finding) = scene.finding(&verdict) {
@@ -85,6 +96,23 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     }
     scene.facts(examination);
     Looked::At(scene.summary(examination.stop.is_cancelled()))
+}
+
+/// The server sends its first PING about two seconds after the login, and silence begins only then: whoever watches for a
+/// minute is to see a time-out of a minute.
+fn silence_before(duration: Duration) -> Duration {
+    if duration < MIN_FOR_SILENCE {
+        Duration::ZERO
+    } else {
+        FIRST_PING
+    }
+}
+
+/// Whether nothing seems to be between here and the server: it names the port of the URL as its own.
+fn is_direct(examination: &Examination<'_>) -> bool {
+    let info = examination.learned.info.as_ref();
+    let port = info.map_or(0, |info| info.port);
+    port == examination.target.port && front_of(examination).is_none()
 }
 
 fn version_of(examination: &Examination<'_>) -> String {
@@ -237,24 +265,23 @@ impl Watching {
         again
     }
 
-    /// How many connections could not be opened.
-    fn n_not_opened(&self) -> usize {
-        let standings = self.standings.iter();
-        standings
-            .filter(|standing| **standing == Standing::NotOpened)
-            .count()
-    }
-
-    /// Stops watching; what is known of each connection, in the order of opening.
-    async fn finish(self) -> (Vec<Line>, MonoNanos) {
+    /// Stops watching; what is known of each connection in the order of opening, and why others could not be opened.
+    async fn finish(self) -> (Vec<Line>, Vec<String>, MonoNanos) {
         let now = mono_now();
         self.stop.cancel();
         // Whoever wants to report does not wait.
         drop(self.notes);
         let mut opened = self.tasks.join_all().await;
         opened.sort_by_key(|opening| opening.idx);
-        let lines = opened.into_iter().filter_map(|opening| opening.line);
-        (lines.collect(), now)
+        let (mut lines, mut failures) = (Vec::new(), Vec::new());
+        for opening in opened {
+            match opening.line {
+                Some(Ok(line)) => lines.push(line),
+                Some(Err(text)) => failures.push(text),
+                None => {}
+            }
+        }
+        (lines, failures, now)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{MonoNanos, mono_now};
+use crate::clock::{MonoNanos, WallNanos, mono_now};
 use crate::doctor::check::Looked;
 use crate::doctor::checks::watch::again::Again;
 use crate::doctor::checks::watch::findings::no_second;
@@ -19,6 +20,7 @@ use crate::net::session::Session;
 use crate::net::target::Target;
 use crate::protocol::{Credentials, encode};
 use crate::subject::Pattern;
+use crate::units::NANOS_PER_SEC;
 
 /// Time between two openings: longer than proxies that look once in half a second are late, so that a common age is told
 /// from a common moment.
@@ -31,8 +33,8 @@ const MAX_SUBJECTS: usize = 100;
 /// What became of opening and watching a connection.
 pub(super) struct Opening {
     pub(super) idx: usize,
-    /// `None` if it could not be opened.
-    pub(super) line: Option<Line>,
+    /// What is known of it, or why it could not be opened; nothing if there was no time to try.
+    pub(super) line: Option<Result<Line, String>>,
 }
 
 /// What a task needs to open a connection.
@@ -98,7 +100,7 @@ pub(super) async fn open(
         tasks.spawn(async move {
             let idx = plan.idx;
             let line = match opened {
-                Some(opened) => Some(plan.watch(opened).await),
+                Some(opened) => Some(Ok(plan.watch(opened).await)),
                 None => plan.open_and_watch().await,
             };
             Opening { idx, line }
@@ -145,17 +147,21 @@ async fn opened(target: &Target, options: &DialOptions) -> Result<Opened, DialEr
 }
 
 impl Plan {
-    async fn open_and_watch(self) -> Option<Line> {
+    async fn open_and_watch(self) -> Option<Result<Line, String>> {
         // Both are cancel-safe.
         tokio::select! {
             () = sleep(self.delay) => {}
             () = self.orders.stop.cancelled() => return None,
         }
-        match opened(&self.target, &self.options).await {
-            Ok(opened) => Some(self.watch(opened).await),
-            Err(_) => {
+        let opened = tokio::select! {
+            opened = opened(&self.target, &self.options) => opened,
+            () = self.orders.stop.cancelled() => return None,
+        };
+        match opened {
+            Ok(opened) => Some(Ok(self.watch(opened).await)),
+            Err(error) => {
                 _ = self.orders.notes.send((self.idx, What::NotOpened)).await;
-                None
+                Some(Err(Again::of(&error).text()))
             }
         }
     }
@@ -184,6 +190,19 @@ fn subjects(examination: &Examination<'_>) -> Vec<String> {
         .take(MAX_SUBJECTS)
         .cloned()
         .collect()
+}
+
+/// When our JWT expires, by its own words. It is not verified: that is the server's part.
+pub(super) fn jwt_expiry(examination: &Examination<'_>) -> Option<String> {
+    let credentials = credentials_for(examination.target, &examination.plan.dial);
+    let Credentials::Jwt { jwt, .. } = &credentials else {
+        return None;
+    };
+    let claims = jwt.expose().split('.').nth(1)?;
+    let claims = BASE64URL_NOPAD.decode(claims.as_bytes()).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    let exp_s = claims.get("exp")?.as_u64()?;
+    Some(WallNanos(exp_s.checked_mul(NANOS_PER_SEC)?).rfc3339())
 }
 
 /// Whether we log in with a JWT.

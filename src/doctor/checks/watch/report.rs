@@ -1,5 +1,6 @@
 //! What is told of connections that stayed.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::doctor::checks::watch::findings::Scene;
@@ -27,10 +28,10 @@ impl Scene {
             text.push_str(", round trip ");
             text.push_str(&times);
         }
-        if self.n_not_opened > 0 {
-            text.push_str(", ");
-            text.push_str(&self.n_not_opened.to_string());
-            text.push_str(" more could not be opened (a limit of connections?)");
+        if let Some(why) = self.failures.first() {
+            let n_failed = self.failures.len();
+            // Writing to a `String` cannot fail.
+            _ = write!(text, ", {n_failed} more could not be opened ({why})");
         }
         text
     }

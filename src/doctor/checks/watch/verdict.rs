@@ -73,6 +73,8 @@ pub(super) enum Verdict {
     LoginRefused(String),
     /// The subscribed one was cut in the middle of much traffic.
     SlowConsumer { bytes_per_s: u64 },
+    /// Nothing has ended, but the subscription was taken away, in the words of the server.
+    SubscriptionLost(String),
     /// None of these.
     Cut,
     /// Nothing has ended.
@@ -89,7 +91,10 @@ pub(super) fn judge(seen: &Seen) -> Verdict {
     let n_silent = open().filter(|line| line.is_silent).count();
     let is_all = ended.len() + n_silent == seen.lines.len();
     match (ended.is_empty(), n_silent > 0, is_all) {
-        (true, false, _) => Verdict::Nothing,
+        (true, false, _) => {
+            let lost = seen.lines.iter().find_map(|line| line.lost.clone());
+            lost.map_or(Verdict::Nothing, Verdict::SubscriptionLost)
+        }
         (true, true, _) => silence(seen, is_all),
         (false, _, true) => all_over(seen, &ended),
         (false, _, false) => some_over(seen, &ended),
@@ -182,7 +187,7 @@ fn silence(seen: &Seen, is_all: bool) -> Verdict {
         _ if !is_all => Verdict::BlackHole,
         Again::Refused | Again::Unreachable(_) => Verdict::Unreachable,
         Again::NoLogin(text) => Verdict::LoginRefused(text.clone()),
-        Again::Cut(_) | Again::Silent(_) | Again::Http { .. } | Again::Other(_) => Verdict::Frozen,
+        _ => Verdict::Frozen,
     }
 }
 
@@ -192,9 +197,11 @@ fn all_over(seen: &Seen, ended: &[&Line]) -> Verdict {
         Again::Works { server_id } => all_cut(seen, ended, server_id),
         Again::NoLogin(text) => Verdict::LoginRefused(text.clone()),
         Again::Unreachable(_) => Verdict::Unreachable,
+        // A server that stands still closes nothing: what ended them is gone, and what is in front waits for another.
+        Again::Silent(_) if ended.len() == seen.lines.len() => Verdict::ServerDied,
         Again::Silent(_) => Verdict::Frozen,
         Again::Http { status, .. } if !matches!(status, 500 | 502..=504) => Verdict::Cut,
-        Again::Other(_) => Verdict::Cut,
+        Again::Other(_) | Again::NotTried => Verdict::Cut,
         Again::Refused | Again::Cut(_) | Again::Http { .. } => Verdict::ServerDied,
     }
 }
