@@ -172,4 +172,3 @@ async fn examine_all(
     let results = results.into_iter().map(|(_, result)| result).collect();
     DoctorResult::of_several(results).expect("there is always a server, if only the default")
 }
-

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use crate::clock::{MonoNanos, mono_now};
 use crate::net::session::{Session, SessionError};
@@ -346,8 +346,7 @@ impl Conversation {
                 }
             }
         };
-        let deadline = Instant::now() + limit;
-        if let Ok(end) = timeout_at(deadline, talking).await {
+        if let Ok(end) = timeout(limit, talking).await {
             answer.end = end;
         }
         answer.took = Duration::from_nanos(mono_now().since(begun));

@@ -24,8 +24,8 @@ pub(crate) use fault_proxy::{Cut, Direction, FaultProxy};
 pub(crate) use jwt::Operator;
 pub(crate) use natsbench::{Finished, Natsbench, Running, VARIABLES};
 pub(crate) use node::Node;
-pub(crate) use script::{Greeting, Published, Script};
 pub(crate) use proxy::{Proxy, free_port};
+pub(crate) use script::{Greeting, Published, Script};
 pub(crate) use scripted_port::ScriptedPort;
 pub(crate) use small::{
     completed, latency, publish, refused, subscribe, subscribed, write_context,
