@@ -57,6 +57,31 @@ fn a_web_server_without_tls_is_named() {
     );
 }
 
+#[test]
+fn a_port_that_redirects_to_https_leads_to_the_right_one() {
+    let port = ScriptedPort::answering(
+        "HTTP/1.1 301 Moved Permanently\r\nLocation: https://nats.example:8443/ws?key=1\r\nContent-Length: 0\r\n\r\n",
+    );
+    let url = format!("wss://127.0.0.1:{}", port.port());
+    let diagnosis = diagnose::<&str>(&url, &[]);
+    let finding = diagnosis.fails_with("tls.plain-http");
+    says(
+        finding,
+        &["natsbench doctor --server wss://nats.example:8443/ws"],
+    );
+    assert!(!finding.to_string().contains("key=1"), "{finding:#}");
+}
+
+#[test]
+fn a_websocket_port_without_tls_is_known_even_when_it_refuses_the_origin() {
+    let broker = Broker::builder()
+        .websocket("no_tls: true, same_origin: true")
+        .start();
+    let url = broker.ws_url().replace("ws://", "wss://");
+    let diagnosis = diagnose(&url, &["--origin", "https://game.example"]);
+    says(diagnosis.fails_with("tls.plain-websocket"), &["403"]);
+}
+
 /// Answers everything that is TLS with these bytes, and nothing else.
 fn answering_tls(bytes: &[u8]) -> ScriptedPort {
     let bytes = bytes.to_vec();

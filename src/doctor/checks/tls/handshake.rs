@@ -11,7 +11,9 @@ use super::codes::{
     CLOSED, HANDSHAKE_FAILED, NAME_NOT_SERVED, NO_COMMON_CIPHER, SILENT, VERSION_TOO_OLD,
 };
 use super::hello::{Agreed, Reply};
-use super::no_tls::{not_tls, plain_http, plain_websocket, proxy_protocol};
+use super::no_tls::{
+    answer_of_a_websocket_server, not_tls, plain_http, plain_websocket, proxy_protocol,
+};
 use crate::doctor::fingerprint::identify;
 use crate::net::target::Target;
 use crate::net::ws::upgrade::HttpReply;
@@ -101,8 +103,8 @@ fn cause(target: &Target, failure: &Failure, looks: &Looks) -> Finding {
     let is_tls =
         matches!(looks.hello, Reply::Alert(_) | Reply::Agreed(_)) || failure.alert().is_some();
     if !is_tls {
-        if looks.plain == Plain::Switched {
-            return plain_websocket(target, looks);
+        if let Some(answer) = answer_of_a_websocket_server(&looks.plain) {
+            return plain_websocket(target, looks, &answer);
         }
         if matches!(
             looks.behind_proxy_header,
@@ -227,7 +229,11 @@ fn alerted(target: &Target, alert: Alert) -> Finding {
                 .finding(format!("{port} ends the handshake: it probably wants a host name, and the URL has an address."))
                 .because("A handshake to an address carries no server name (SNI), and a proxy that serves several hosts cannot choose a certificate.")
                 .remedy("Use the DNS name of the server in the URL.")
-                .certainty(Certainty::Possible)
+                .certainty(if alert == Alert::UnrecognisedName {
+                    Certainty::Likely
+                } else {
+                    Certainty::Possible
+                })
                 .or("The server has no certificate at all, or one that cannot be used.", "Look into its log for `TLS handshake error`.")
                 .or("The server accepts none of the ciphers offered.", "Look at `cipher_suites` or `ssl_ciphers` in its configuration.")
         }

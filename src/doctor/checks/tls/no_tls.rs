@@ -22,20 +22,32 @@ fn plain_url(target: &Target) -> String {
     .to_string()
 }
 
-pub(super) fn plain_websocket(target: &Target, looks: &Looks) -> Finding {
+/// The answer to the upgrade in clear, if only a WebSocket server gives such a one: nats-server puts the version that
+/// it wants into its refusals, too, of an origin for example.
+pub(super) fn answer_of_a_websocket_server(plain: &Plain) -> Option<String> {
+    match plain {
+        Plain::Switched => Some("101".to_owned()),
+        Plain::Http(reply) if reply.header("sec-websocket-version").is_some() => {
+            Some(format!("{} {}", reply.status, reply.reason))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn plain_websocket(target: &Target, looks: &Looks, answer: &str) -> Finding {
     let mut finding = PLAIN_WEBSOCKET
         .finding(format!(
             "{} speaks WebSocket without TLS, and the URL says wss://.",
             target.host_and_port()
         ))
         .because(
-            "The port does not answer a TLS handshake, and the same upgrade in clear is answered with 101. nats-server does so with `no_tls: true`, which belongs behind a proxy that ends TLS.",
+            "The port does not answer a TLS handshake, and the same upgrade in clear is answered as a WebSocket server answers. nats-server does so with `no_tls: true`, which belongs behind a proxy that ends TLS.",
         );
     if !looks.heard.is_empty() {
         finding = finding.evidence("answer to a ClientHello", excerpt(&looks.heard));
     }
     finding
-        .evidence("answer to the upgrade without TLS", "101")
+        .evidence("answer to the upgrade without TLS", answer)
         .paste(
             "Use ws:// in the URL:",
             &[&format!("natsbench doctor --server {}", plain_url(target))],
@@ -65,17 +77,34 @@ pub(super) fn plain_http(target: &Target, reply: &HttpReply, looks: &Looks) -> F
     if !looks.heard.is_empty() {
         finding = finding.evidence("answer to a ClientHello", excerpt(&looks.heard));
     }
-    finding
+    finding = finding
         .evidence(
             "answer to the upgrade without TLS",
             format!("{} {}", reply.status, reply.reason),
         )
-        .evidence("Server header", server)
+        .evidence("Server header", server);
+    if let Some(secure) = secure_place(reply) {
+        return finding.evidence("Location", &secure).paste(
+            "Use the port that it redirects to:",
+            &[&format!(
+                "natsbench doctor --server {}",
+                secure.replacen("https://", "wss://", 1)
+            )],
+        );
+    }
+    finding
         .remedy("Use the port that has TLS: 443 at most proxies, the port of the `websocket` block at nats-server.")
         .paste(
             "Or see what is wrong with the port without TLS:",
             &[&format!("natsbench doctor --server {}", plain_url(target))],
         )
+}
+
+/// Where a redirect to HTTPS leads, without its query and without credentials.
+fn secure_place(reply: &HttpReply) -> Option<String> {
+    let location = reply.header("location")?;
+    let place = location.split(['?', '#']).next()?;
+    (place.starts_with("https://") && !place.contains('@')).then(|| place.to_owned())
 }
 
 pub(super) fn not_tls(target: &Target, speaker: &Speaker, looks: &Looks) -> Finding {
