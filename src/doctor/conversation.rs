@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 use tokio::time::{Instant, timeout_at};
 
-use crate::clock::mono_now;
+use crate::clock::{MonoNanos, mono_now};
 use crate::net::session::{Session, SessionError};
 use crate::protocol::{Headers, Msg, ServerInfo, ServerOp, encode};
 
@@ -179,6 +179,29 @@ impl Conversation {
         .await
     }
 
+    /// Sends so many PINGs at once, and counts the PONGs: how much goes through in both directions.
+    pub(crate) async fn ping_many(&mut self, n_pings: usize, limit: Duration) -> usize {
+        for _ in 0..n_pings {
+            encode::ping(self.session.out());
+        }
+        let begun = mono_now();
+        for n_pongs in 0..n_pings {
+            let left = limit.saturating_sub(Duration::from_nanos(mono_now().since(begun)));
+            let answer = self
+                .collect(left, 0, true, &mut |_| ControlFlow::Continue(()))
+                .await;
+            if !matches!(answer.end, End::Pong) {
+                return n_pongs;
+            }
+        }
+        n_pings
+    }
+
+    /// When what came last came out of the socket.
+    pub(crate) fn received_at(&self) -> MonoNanos {
+        self.session.received_at()
+    }
+
     /// Sends what is queued, and collects what comes until `look` has seen enough.
     pub(crate) async fn listen(
         &mut self,
@@ -209,6 +232,7 @@ impl Conversation {
                 }
             })
             .await;
+        let is_pong_due = !matches!(answer.end, End::Pong);
         if matches!(answer.end, End::Pong) && answer.errors.is_empty() {
             let left = limit.saturating_sub(answer.took);
             answer = self
@@ -219,6 +243,12 @@ impl Conversation {
                         ControlFlow::Continue(())
                     }
                 })
+                .await;
+        }
+        if is_pong_due && matches!(answer.end, End::Enough) {
+            // Or it would count as the answer to the next PING.
+            let left = limit.saturating_sub(answer.took);
+            self.collect(left, 0, true, &mut |_| ControlFlow::Continue(()))
                 .await;
         }
         self.unsubscribe(sid);

@@ -94,7 +94,10 @@ async fn examine_by(
     let mut result = DoctorResult {
         schema: DOCTOR_SCHEMA.to_owned(),
         natsbench_version: env!("CARGO_PKG_VERSION").to_owned(),
-        target: target.to_string(),
+        target: plan
+            .typed_target
+            .clone()
+            .unwrap_or_else(|| target.to_string()),
         status: DoctorResult::status_of(&findings),
         findings,
         checks: checked.results,

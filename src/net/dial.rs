@@ -341,7 +341,7 @@ pub async fn connect_tcp(
     Err(DialError::Tcp { attempts })
 }
 
-async fn start_tls(
+pub(crate) async fn start_tls(
     target: &Target,
     options: &DialOptions,
     tcp: TcpStream,

@@ -55,6 +55,8 @@ fn plan() -> Plan {
         offline: false,
         only: Vec::new(),
         skip: Vec::new(),
+        typed_target: None,
+        notes: Vec::new(),
         faults: Vec::new(),
     }
 }
