@@ -427,7 +427,6 @@ fn flags_of_the_doctor() {
     transcript.refuse(&["doctor", "--payload-size", "512"]);
     transcript.refuse(&["doctor", "--publish", "x", "--payload-size", "1TiB"]);
     transcript.refuse(&["doctor", "--offline", "--watch", "1m"]);
-    transcript.refuse(&["doctor", "--offline", "--publish", "x"]);
     transcript.refuse(&["doctor", "--offline", "--jetstream"]);
     transcript.refuse(&["doctor", "--offline", "--request"]);
     transcript.refuse(&["doctor", "--offline", "--local-broker"]);

@@ -11,6 +11,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::output::{DoctorOutputArgs, activity_text};
+pub(crate) use self::output::{is_for_nagios, say_unknown};
 use self::plan::Asked;
 use crate::cli::ColorWhen;
 use crate::cli::broker::beside_local_broker;
@@ -23,13 +25,7 @@ use crate::doctor::runner::examine;
 use crate::net::target::Target;
 use crate::report::progress::Activity;
 use crate::results::doctor::DoctorResult;
-use crate::units::{parse_bytes, parse_duration};
-
-use self::output::{DoctorOutputArgs, activity_text};
-pub(crate) use self::output::{is_for_nagios, say_unknown};
-
-/// The most that a nats-server can be told to accept in one message.
-const MAX_PAYLOAD_BYTES: u64 = 64 << 20;
+use crate::units::{UnitError, format_bytes, parse_bytes, parse_duration};
 
 /// Flags of `doctor`.
 #[derive(Debug, Args)]
@@ -41,7 +37,7 @@ pub(crate) struct DoctorArgs {
     #[arg(long, value_name = "SUBJECT")]
     publish: Option<String>,
     /// Size of that message, such as 512 or 64KiB
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = parse_payload_bytes)]
     payload_size: Option<u64>,
     /// Subscribe in this queue group
     #[arg(long, value_name = "GROUP")]
@@ -85,23 +81,7 @@ impl DoctorArgs {
             )
             .hint("add `--publish SUBJECT`"));
         }
-        if self
-            .payload_size
-            .is_some_and(|bytes| bytes > MAX_PAYLOAD_BYTES)
-        {
-            return Err(CliError::usage(format!(
-                "`--payload-size` is at most {MAX_PAYLOAD_BYTES} bytes (64 MiB)"
-            ))
-            .hint("no nats-server takes more than that in one message"));
-        }
-        if let Some(subject) = self.publish.as_ref().filter(|_| self.offline) {
-            return Err(CliError::usage(
-                "`--offline` cannot be used with `--publish`, which needs a connection",
-            )
-            .hint(format!(
-                "`natsbench doctor --offline '{subject}'` judges the subject alone"
-            )));
-        }
+        // `--publish` has a subject, which can be judged without a connection.
         let needs_connection = [
             ("--watch", self.watch.is_some()),
             ("--jetstream", self.jetstream),
@@ -171,4 +151,26 @@ async fn examine_all(
     results.sort_by_key(|(idx, _)| *idx);
     let results = results.into_iter().map(|(_, result)| result).collect();
     DoctorResult::of_several(results).expect("there is always a server, if only the default")
+}
+
+/// Largest message that a server can be told to take, in bytes: what it keeps for one client (`max_pending`).
+const MAX_PAYLOAD_BYTES: u64 = 64 << 20;
+
+/// A size of a message, such as `1MiB`.
+fn parse_payload_bytes(input: &str) -> Result<u64, PayloadSizeError> {
+    let bytes = parse_bytes(input)?;
+    if (1..=MAX_PAYLOAD_BYTES).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(PayloadSizeError::Range)
+    }
+}
+
+/// Why a text is no size of a message.
+#[derive(Debug, thiserror::Error)]
+enum PayloadSizeError {
+    #[error(transparent)]
+    Unit(#[from] UnitError),
+    #[error("a message has from 1 byte to {}", format_bytes(MAX_PAYLOAD_BYTES))]
+    Range,
 }

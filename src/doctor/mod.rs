@@ -1,7 +1,7 @@
 //! Why a connection to a broker does not work.
 //!
 //! [`runner::examine`] takes a target through the checks in [`checks`], one after the other, in the order in which a
-//! connection comes about. A check does its step of the connection, hands it on to the next one ([`examination::Learned`]), and
+//! connection comes about. A check does its step of the connection, hands it on to the next one (`examination.learned`), and
 //! reports what it found. When the step fails, it looks again in other ways until the cause is known, or until what is left are
 //! causes that cannot be told apart from here; then it says so.
 //!

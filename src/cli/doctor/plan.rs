@@ -15,6 +15,8 @@ use crate::cli::error::CliError;
 use crate::cli::sources::Level;
 use crate::doctor::checks::input;
 use crate::doctor::plan::Plan;
+use crate::load::plan::Endpoint;
+use crate::net::dial::DialOptions;
 use crate::net::target::Target;
 use crate::net::tls::{SystemRoots, TlsOptions};
 use crate::protocol::Credentials;
@@ -42,27 +44,23 @@ struct Found {
 /// Wrong flags.
 pub(super) fn of(args: &DoctorArgs) -> Result<Asked, CliError> {
     let connection = &args.connection;
+    if connection.local_broker {
+        // It knows nobody and has no TLS.
+        let tls = TlsOptions {
+            system_roots: SystemRoots::Unneeded,
+            ..TlsOptions::default()
+        };
+        let Endpoint { servers, dial } = connection.endpoint(1)?;
+        let plan = plan_of(args, dial, tls, None, Found::default());
+        return Ok(Asked { plan, servers });
+    }
     let mut found = Found::default();
-    // A broker of our own knows nobody and has no TLS: what the environment says about others does not matter.
-    let is_local = connection.local_broker;
-    let context = if is_local {
-        Context::default()
-    } else {
-        context(connection, &mut found)
-    };
-    let (mut servers, url_level) = if is_local {
-        (vec![Target::local()], Level::Default)
-    } else {
-        servers(connection, &context, &mut found)
-    };
+    let context = context(connection, &mut found);
+    let (mut servers, url_level) = servers(connection, &context, &mut found);
     if found.faults.is_empty() {
         connection.check_transport(&servers)?;
     }
-    let given = if is_local {
-        None
-    } else {
-        connection.given(&context)?
-    };
+    let given = connection.given(&context)?;
     if given.as_ref().is_some_and(|(level, _)| *level <= url_level) {
         // User info that remains in a target is used for it whatever else is said.
         for server in &mut servers {
@@ -80,7 +78,7 @@ pub(super) fn of(args: &DoctorArgs) -> Result<Asked, CliError> {
         })
     });
     let mut tls = connection.tls_options(&context, &servers);
-    if args.offline || is_local {
+    if args.offline {
         // No certificate will be verified, so that it does not matter whether there is anything to verify it by.
         tls.system_roots = SystemRoots::Unneeded;
     }
@@ -91,26 +89,36 @@ pub(super) fn of(args: &DoctorArgs) -> Result<Asked, CliError> {
     let tls_first = connection.tlsfirst || context.tls_first;
     let dial = connection.dial_options(config, credentials, tls_first, 1)?;
     Ok(Asked {
-        plan: Plan {
-            dial,
-            tls,
-            credentials_source,
-            subjects: args.subjects.clone(),
-            publish: args.publish.clone(),
-            payload_bytes: args.payload_size,
-            queue: args.queue.clone(),
-            jetstream: args.jetstream,
-            request: args.request,
-            watch: args.watch,
-            offline: args.offline,
-            only: args.only.clone(),
-            skip: args.skip.clone(),
-            faults: found.faults,
-            notes: found.notes,
-            typed_target: found.typed_target,
-        },
+        plan: plan_of(args, dial, tls, credentials_source, found),
         servers,
     })
+}
+
+fn plan_of(
+    args: &DoctorArgs,
+    dial: DialOptions,
+    tls: TlsOptions,
+    credentials_source: Option<String>,
+    found: Found,
+) -> Plan {
+    Plan {
+        dial,
+        tls,
+        credentials_source,
+        subjects: args.subjects.clone(),
+        publish: args.publish.clone(),
+        payload_bytes: args.payload_size,
+        queue: args.queue.clone(),
+        jetstream: args.jetstream,
+        request: args.request,
+        watch: args.watch,
+        offline: args.offline,
+        only: args.only.clone(),
+        skip: args.skip.clone(),
+        faults: found.faults,
+        notes: found.notes,
+        typed_target: found.typed_target,
+    }
 }
 
 /// A TLS configuration for a plan with a fault, after which nothing is connected.

@@ -109,8 +109,10 @@ impl Page<'_> {
             writeln!(self.out)?;
             self.remedy(finding, 0)?;
         }
-        for other in &finding.alternatives {
+        if !finding.alternatives.is_empty() {
             writeln!(self.out)?;
+        }
+        for other in &finding.alternatives {
             self.line(&format!("It may also be: {}", other.cause), Mark::Plain)?;
             self.indented(&format!("To tell: {}", other.how_to_tell), 2)?;
         }

@@ -117,7 +117,7 @@ pub(super) fn skipped(result: &DoctorResult, could_not_look: bool) -> Vec<String
         }
     }
     // What nobody asked for is the least of it.
-    by_reason.sort_by_key(|(reason, _)| *reason == "not asked for");
+    by_reason.sort_by_key(|(reason, _)| reason.starts_with("not asked for"));
     let told = by_reason.into_iter().map(|(reason, mut ids)| {
         let n_more = ids.len().saturating_sub(MAX_NAMES);
         let more = format!("{} more", n_more + 1);
