@@ -1,8 +1,9 @@
 //! `doctor`: what listens on the port, if anything.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -210,6 +211,21 @@ fn a_stopped_server_is_told_from_a_missing_one() {
     let finding = diagnosis.fails_with("port.frozen");
     assert!(text_of(finding).contains("kill -CONT"));
     broker.signal(Signal::CONT);
+}
+
+#[test]
+fn a_full_queue_of_connections_is_no_firewall() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound address");
+    // Nobody takes them: the queue is full when one is not answered any more.
+    let patience = Duration::from_millis(300);
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, patience) {
+        waiting.push(stream);
+    }
+    let diagnosis = examine(&format!("ws://{address}"));
+    let finding = diagnosis.fails_with("tcp.queue-full");
+    assert!(text_of(finding).contains(&std::process::id().to_string()));
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub(super) const CHECK: Check = Check {
         &codes::WRONG_PORT,
         &codes::NOT_CONFIGURED,
         &codes::TIMED_OUT,
+        &codes::QUEUE_FULL,
         &codes::UNREACHABLE,
         &codes::SOME_ADDRESSES,
     ],
