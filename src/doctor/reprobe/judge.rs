@@ -267,12 +267,22 @@ fn frozen(target: &Target, scene: &Scene) -> Option<Finding> {
 }
 
 fn silent(target: &Target, scene: &Scene) -> Finding {
-    let finding = codes::SILENT
-        .finding(format!(
-            "{} takes the connection and never answers.",
-            target.host_and_port()
-        ))
-        .because("It says nothing by itself, and answers neither HTTP nor TLS nor MQTT within the time limit.")
+    let finding = match &scene.answers.get {
+        Http::Other(speaker) => codes::SILENT
+            .finding(format!(
+                "{} does not get to the end of an answer within the time limit.",
+                target.host_and_port()
+            ))
+            .because("The upgrade got no whole answer, and a request without an upgrade only the beginning of something.")
+            .evidence("a GET without upgrade", speaker.excerpt()),
+        _ => codes::SILENT
+            .finding(format!(
+                "{} takes the connection and never answers.",
+                target.host_and_port()
+            ))
+            .because("It says nothing by itself, and answers neither HTTP nor TLS nor MQTT within the time limit."),
+    };
+    let finding = finding
         .certainty(Certainty::Possible)
         .remedy("On the host, see who listens: `ss -ltnp`; is it a proxy, see whether the server behind it is up.");
     let finding = match forwarder(scene) {
