@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 use crate::doctor::examination::Examination;
 use crate::doctor::fingerprint::{NatsPort, Speaker, identify};
-use crate::doctor::neighbours::{Local, Neighbours};
+use crate::doctor::neighbours::{self, Local, Neighbours};
 use crate::net::dial::{USER_AGENT, await_info};
 use crate::net::probe;
 use crate::net::session::Session;
@@ -72,6 +72,11 @@ fn without_secrets(target: &Target) -> Target {
         path.clone_into(&mut url.path_and_query);
     }
     url
+}
+
+/// Whether NATS usually has this port for something.
+pub(crate) fn is_usual(port: u16) -> bool {
+    USUAL_PORTS.contains(&port) || neighbours::USUAL_PORTS.contains(&port)
 }
 
 /// Asks ports for NATS.
@@ -231,7 +236,7 @@ fn candidates(address: SocketAddr, neighbours: &Neighbours, hints: &[u16]) -> Ve
     };
     let told = neighbours.monitoring.as_ref();
     for port in told
-        .and_then(|monitoring| monitoring.websocket_port())
+        .and_then(neighbours::Monitoring::websocket_port)
         .iter()
         .chain(hints)
     {

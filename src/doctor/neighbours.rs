@@ -18,7 +18,7 @@ use crate::net::ws::upgrade::{HttpReply, parse_reply};
 use crate::protocol::ServerInfo;
 
 /// Where client port and monitoring port usually are.
-const USUAL_PORTS: [u16; 2] = [4222, 8222];
+pub(super) const USUAL_PORTS: [u16; 2] = [4222, 8222];
 /// Most ports that are asked.
 const MAX_PORTS: usize = 16;
 /// How long a port may take to say INFO, beyond the connection.
@@ -100,7 +100,7 @@ pub(crate) struct Neighbours {
 }
 
 enum Found {
-    Client(ClientPort),
+    Client(Box<ClientPort>),
     Monitoring(Monitoring),
     WebSocket(SocketAddr, bool),
     Mute(SocketAddr),
@@ -216,7 +216,7 @@ fn gather(found: Vec<Found>, server_id: Option<&str>) -> Neighbours {
         match found {
             Found::Client(port) => {
                 if neighbours.client.is_none() || is_ours(&port.info.server_id) {
-                    neighbours.client = Some(port);
+                    neighbours.client = Some(*port);
                 }
             }
             Found::Monitoring(port) => {
@@ -244,10 +244,10 @@ async fn ask(address: SocketAddr, limit: Duration) -> Found {
     };
     if !heard.bytes.is_empty() {
         return match identify(&heard.bytes) {
-            Some(Speaker::Nats(NatsPort::Client, info)) => Found::Client(ClientPort {
+            Some(Speaker::Nats(NatsPort::Client, info)) => Found::Client(Box::new(ClientPort {
                 address,
                 info: *info,
-            }),
+            })),
             _ => Found::Alive,
         };
     }
@@ -310,10 +310,10 @@ mod tests {
         }
     }
 
-    fn local(owner: Option<&str>, owned: &[&str], servers: &[&[&str]]) -> Local {
+    fn local(name: Option<&str>, owned: &[&str], servers: &[&[&str]]) -> Local {
         let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
         Local {
-            owner: owner.map(process),
+            owner: name.map(process),
             nats_servers: servers
                 .iter()
                 .map(|at| (process("nats-server"), addresses(at)))
@@ -356,13 +356,13 @@ mod tests {
     #[test]
     fn of_several_client_ports_that_of_this_server_is_taken() {
         let client = |id: &str| {
-            Found::Client(ClientPort {
+            Found::Client(Box::new(ClientPort {
                 address: "127.0.0.1:1".parse().unwrap(),
                 info: ServerInfo {
                     server_id: id.to_owned(),
                     ..ServerInfo::default()
                 },
-            })
+            }))
         };
         let id = |server_id| {
             let found = vec![client("A"), client("B"), client("C")];

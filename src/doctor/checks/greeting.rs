@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::clock::mono_now;
 use crate::doctor::check::{Check, CheckId, Looked};
@@ -101,21 +101,24 @@ fn is_greeted(examination: &Examination<'_>) -> bool {
 /// Looks at what comes, without taking it out of the connection.
 async fn listen(tcp: &TcpStream, limit: Duration) -> Greeting {
     let mut bytes = vec![0; MAX_BYTES];
-    let deadline = Instant::now() + limit;
-    let mut n_bytes = match timeout_at(deadline, tcp.peek(&mut bytes)).await {
+    let mut n_bytes = match timeout(limit, tcp.peek(&mut bytes)).await {
         Err(_) => return Greeting::None,
         Ok(Ok(0)) => return Greeting::Closed,
         Ok(Ok(n_bytes)) => n_bytes,
         Ok(Err(error)) => return Greeting::Broken(error),
     };
-    let deadline = Instant::now() + REST_PATIENCE;
-    while !bytes[..n_bytes].contains(&b'\n') && n_bytes < MAX_BYTES && Instant::now() < deadline {
-        sleep(PAUSE).await;
-        match timeout_at(deadline, tcp.peek(&mut bytes)).await {
-            Ok(Ok(now)) if now > 0 => n_bytes = now,
-            _ => break,
+    let waiting = async {
+        while !bytes[..n_bytes].contains(&b'\n') && n_bytes < MAX_BYTES {
+            // What has come is still there, so that the next look does not wait by itself.
+            sleep(PAUSE).await;
+            match tcp.peek(&mut bytes).await {
+                Ok(now) if now > 0 => n_bytes = now,
+                _ => break,
+            }
         }
-    }
+    };
+    // What has come by then has to do.
+    let _ = timeout(REST_PATIENCE, waiting).await;
     bytes.truncate(n_bytes);
     Greeting::Bytes(bytes)
 }

@@ -57,7 +57,7 @@ pub(crate) const LEAFNODE: Code = Code {
     name: "port.leafnode",
     severity: Severity::Error,
     meaning: "The URL goes to the leafnode port (usually 7422), where other servers connect.",
-    cause: "The INFO of the port has `leafnode_urls`, which only that of leafnode ports has.",
+    cause: "The INFO of the port has `info_on_connect`, which only that of leafnode ports has.",
     fix: "Use the port of the `websocket` block.",
 };
 

@@ -1,38 +1,15 @@
 //! What the answers of a port say of it.
 
-use std::time::Duration;
-
+use super::hung_up::{forwarder, hangs_up, is_request_read, no_backend};
 use super::probes::{Answers, Http, Tls};
 use super::{Unanswered, codes};
 use crate::doctor::elsewhere::{Served, url_at};
 use crate::doctor::fingerprint::excerpt;
-use crate::doctor::neighbours::{Local, Monitoring, Neighbours};
-use crate::host::Process;
-use crate::net::probe::ProbeEnd;
+use crate::doctor::neighbours::{Local, Neighbours};
 use crate::net::target::{Scheme, Target};
 use crate::report::message::harmless;
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_duration;
-
-/// An end that comes so soon was not waited for.
-const AT_ONCE: Duration = Duration::from_millis(500);
-/// Processes that pass connections on to others.
-const FORWARDERS: [(&str, &str); 14] = [
-    ("haproxy", "haproxy"),
-    ("nginx", "nginx"),
-    ("envoy", "envoy"),
-    ("traefik", "traefik"),
-    ("caddy", "caddy"),
-    ("docker-proxy", "docker-proxy (a published container port)"),
-    ("com.docker", "Docker (a published container port)"),
-    ("rootlessport", "podman (a published container port)"),
-    ("pasta", "podman (a published container port)"),
-    ("kubectl", "kubectl (a port-forward)"),
-    ("ssh", "ssh (a tunnel)"),
-    ("socat", "socat"),
-    ("stunnel", "stunnel"),
-    ("wslrelay", "WSL (a forwarded port)"),
-];
 
 /// Everything that was seen.
 #[derive(Debug)]
@@ -77,69 +54,6 @@ pub(super) fn without_probes(target: &Target, what: &Unanswered) -> Finding {
         .certainty(Certainty::Possible)
 }
 
-/// A `nats://` URL to a port that waits for the client; `None` if it is no WebSocket port either.
-pub(super) fn client_port(
-    target: &Target,
-    plain: &Http,
-    tls: &Tls,
-    client: Option<u16>,
-) -> Option<Finding> {
-    let (scheme, evidence) = match (plain, tls) {
-        (Http::Nats(info), _) => (Scheme::Ws, format!("101, then INFO of {}", info.version)),
-        (_, Tls::Yes(Http::Nats(info))) => (
-            Scheme::Wss,
-            format!("TLS, 101, then INFO of {}", info.version),
-        ),
-        (Http::Status(status), _) => return Some(web_server(target, *status, false, client)),
-        (_, Tls::Yes(Http::Status(status))) => {
-            return Some(web_server(target, *status, true, client));
-        }
-        _ => return None,
-    };
-    let url = url_at(target, scheme, target.port);
-    Some(
-        codes::NATS_SCHEME
-            .finding(format!(
-                "{} is a WebSocket port, and the URL says {}://.",
-                target.host_and_port(),
-                target.scheme.name()
-            ))
-            .because(
-                "A client port begins with INFO; this port waits, and answers a WebSocket upgrade.",
-            )
-            .evidence("an upgrade there", evidence)
-            .remedy(format!("Use `{url}`."))
-            .remedy(use_client_port(target, client)),
-    )
-}
-
-/// A `nats://` URL to the monitoring port, which names the others.
-pub(super) fn monitoring_port(target: &Target, monitoring: &Monitoring) -> Finding {
-    let client = monitoring.varz.get("port").and_then(|port| port.as_u64());
-    let client = client.and_then(|port| u16::try_from(port).ok());
-    let finding = codes::MONITORING
-        .finding(format!(
-            "{} is the monitoring port of nats-server, which speaks HTTP, and the URL says {}://.",
-            target.host_and_port(),
-            target.scheme.name()
-        ))
-        .because(
-            "It answers `GET /varz` with the state of the server; no client can connect to it.",
-        )
-        .evidence("GET /varz", "the state of a nats-server")
-        .remedy(format!(
-            "Use the client port: `{}`.",
-            url_at(target, target.scheme, client.unwrap_or(4222))
-        ));
-    match monitoring.websocket_port() {
-        Some(port) => finding.remedy(format!(
-            "Or the WebSocket port: `{}`.",
-            url_at(target, Scheme::Ws, port)
-        )),
-        None => finding,
-    }
-}
-
 /// Adds where NATS over WebSocket is.
 pub(super) fn with_right_port(
     finding: Finding,
@@ -156,30 +70,6 @@ pub(super) fn with_right_port(
             format!("NATS over WebSocket, nats-server {}", served.info.version),
         )
         .remedy(format!("NATS over WebSocket is served there: `{url}`."))
-}
-
-fn web_server(target: &Target, status: u16, is_tls: bool, client: Option<u16>) -> Finding {
-    let scheme = if is_tls { Scheme::Wss } else { Scheme::Ws };
-    codes::OTHER_PROTOCOL
-        .finding(format!(
-            "{} speaks HTTP, and the URL says {}://.",
-            target.host_and_port(),
-            target.scheme.name()
-        ))
-        .because("A client port begins with INFO; this port waits for a request in HTTP.")
-        .evidence("answer to a GET", format!("HTTP status {status}"))
-        .remedy(format!(
-            "If NATS over WebSocket is served there: `{}`, with the path that the proxy expects.",
-            url_at(target, scheme, target.port)
-        ))
-        .remedy(use_client_port(target, client))
-}
-
-fn use_client_port(target: &Target, client: Option<u16>) -> String {
-    match client {
-        Some(port) => format!("Or use the client port: `{}`.", url_at(target, target.scheme, port)),
-        None => "Or use the client port, usually 4222; the log of nats-server names it in `Listening for client connections on`.".to_owned(),
-    }
 }
 
 fn flapping(target: &Target, answers: &Answers) -> Finding {
@@ -377,12 +267,22 @@ fn frozen(target: &Target, scene: &Scene) -> Option<Finding> {
 }
 
 fn silent(target: &Target, scene: &Scene) -> Finding {
-    let finding = codes::SILENT
-        .finding(format!(
-            "{} takes the connection and never answers.",
-            target.host_and_port()
-        ))
-        .because("It says nothing by itself, and answers neither HTTP nor TLS nor MQTT within the time limit.")
+    let finding = match &scene.answers.get {
+        Http::Other(speaker) => codes::SILENT
+            .finding(format!(
+                "{} does not get to the end of an answer within the time limit.",
+                target.host_and_port()
+            ))
+            .because("The upgrade got no whole answer, and a request without an upgrade only the beginning of something.")
+            .evidence("a GET without upgrade", speaker.excerpt()),
+        _ => codes::SILENT
+            .finding(format!(
+                "{} takes the connection and never answers.",
+                target.host_and_port()
+            ))
+            .because("It says nothing by itself, and answers neither HTTP nor TLS nor MQTT within the time limit."),
+    };
+    let finding = finding
         .certainty(Certainty::Possible)
         .remedy("On the host, see who listens: `ss -ltnp`; is it a proxy, see whether the server behind it is up.");
     let finding = match forwarder(scene) {
@@ -407,115 +307,6 @@ fn silent(target: &Target, scene: &Scene) -> Finding {
             "a server of another protocol waits for something else",
             "`ss -ltnp` on the host names the process",
         )
-}
-
-/// It kept a connection on which nothing was said, and closed the one that spoke.
-fn is_request_read(scene: &Scene) -> bool {
-    let after = match &scene.what {
-        Unanswered::Closed { after, .. } | Unanswered::Broken { after, .. } => *after,
-        Unanswered::Silence { .. } | Unanswered::NotHttp { .. } => return false,
-    };
-    let banner = scene.answers.banner.as_ref();
-    after < AT_ONCE
-        && banner.is_some_and(|heard| {
-            matches!(heard.end, ProbeEnd::Open) && heard.ended_after > after + AT_ONCE
-        })
-}
-
-fn hangs_up(target: &Target, scene: &Scene) -> Finding {
-    let at = target.host_and_port();
-    let title = match forwarder(scene) {
-        Some((process, name)) => format!(
-            "{name}, pid {}, reads the request at {at} and hangs up without an answer.",
-            process.pid
-        ),
-        None => format!(
-            "{at} reads the request and hangs up without an answer: it does not speak HTTP, most likely."
-        ),
-    };
-    let finding = codes::HANGS_UP
-        .finding(title)
-        .because("A connection on which nothing is said stays open, and one that speaks HTTP is closed at once. TLS, MQTT and the PROXY protocol were tried, too.")
-        .evidence("nothing said", "stays open")
-        .certainty(Certainty::Possible)
-        .remedy("On the host, see who listens: `ss -ltnp`. Correct the port of the URL if it is not the WebSocket port.");
-    finding
-        .or(
-            "a server of another protocol listens there",
-            "`ss -ltnp` on the host names the process",
-        )
-        .or(
-            "a proxy connects to its server only once a request comes, and there is none",
-            "its log names the server and a refused connection",
-        )
-        .or(
-            "a filter refuses the request (`return 444` in nginx, `silent-drop` in haproxy, a web application firewall)",
-            "its log shows the request",
-        )
-}
-
-fn no_backend(target: &Target, scene: &Scene) -> Finding {
-    let (how, after) = match &scene.what {
-        Unanswered::Broken { after, .. } => ("resets", *after),
-        Unanswered::Closed { after, .. } | Unanswered::NotHttp { after, .. } => ("closes", *after),
-        Unanswered::Silence { waited } => ("keeps", *waited),
-    };
-    let when = if after < AT_ONCE {
-        "at once".to_owned()
-    } else {
-        format!("after {}", format_duration(after))
-    };
-    let at = target.host_and_port();
-    let finding = match forwarder(scene) {
-        Some((process, name)) => codes::NO_BACKEND
-            .finding(format!(
-                "{name}, pid {}, takes the connection at {at} and {how} it {when} without a word: there is no live server behind it.",
-                process.pid
-            ))
-            .certainty(Certainty::Likely),
-        None => codes::NO_BACKEND
-            .finding(format!(
-                "Something takes the connection at {at} and {how} it {when} without a word: a load balancer or port forwarding with no live server behind it, most likely."
-            ))
-            .certainty(Certainty::Possible),
-    };
-    let finding = finding
-        .because(explanation(how, after))
-        .remedy("Start nats-server behind it, and check the address and port that it passes connections on to (haproxy: the `server` line; docker: `-p HOST:CONTAINER`; Kubernetes: `targetPort`, and `kubectl get endpoints`).");
-    let finding = finding.or(
-        "a load balancer, tunnel or published container port has no live server behind it",
-        "its log or statistics page shows the server as down; `docker ps` shows to which port of the container it leads",
-    );
-    if after < AT_ONCE {
-        finding.or(
-            "a list of allowed or refused addresses ends connections from this machine",
-            "from another address it works",
-        )
-    } else {
-        finding.or(
-            "a time limit of the listener ran out before it could answer",
-            "the time until the end is always the same",
-        )
-    }
-}
-
-fn explanation(how: &str, after: Duration) -> &'static str {
-    if after >= AT_ONCE {
-        "The time is that of its attempts to connect to the server behind it: time limit of a connection times number of attempts."
-    } else if how == "resets" {
-        "Who resets a connection has not read what was sent. nats-server itself answers every request in HTTP."
-    } else {
-        "nats-server itself answers every request in HTTP, even a bad one."
-    }
-}
-
-/// Who passes connections on, if this machine shows it.
-fn forwarder(scene: &Scene) -> Option<(&Process, &'static str)> {
-    let process = scene.neighbours.local.as_ref()?.owner.as_ref()?;
-    let mut forwarders = FORWARDERS.iter();
-    let (_, name) = forwarders.find(|(prefix, _)| process.name.starts_with(prefix))?;
-    // The server of ssh is no tunnel.
-    (process.name != "sshd").then_some((process, name))
 }
 
 fn with_owner(finding: Finding, local: Option<&Local>) -> Finding {

@@ -1,7 +1,11 @@
 //! Tests of what the answers of a port say of it.
 
+use std::time::Duration;
+
 use super::*;
-use crate::net::probe::Heard;
+use crate::doctor::reprobe::client_url::client_port;
+use crate::host::Process;
+use crate::net::probe::{Heard, ProbeEnd};
 use crate::protocol::ServerInfo;
 
 fn target(url: &str) -> Target {

@@ -3,7 +3,9 @@
 //! The same silence, or the same hang-up, has many causes: the port is asked again in other ways, side by side, until
 //! one of them answers.
 
+mod client_url;
 pub(crate) mod codes;
+mod hung_up;
 mod judge;
 mod probes;
 mod spoken;
@@ -141,11 +143,11 @@ pub(crate) async fn mute_client_port(
     if let Http::Status(_) = plain
         && let Some(monitoring) = neighbours::monitoring_at(address, asker.limit()).await
     {
-        return judge::monitoring_port(examination.target, &monitoring);
+        return client_url::monitoring_port(examination.target, &monitoring);
     }
     let client = look_around(examination).await.client;
     let client = client.map(|client| client.address.port());
-    if let Some(finding) = judge::client_port(examination.target, &plain, &tls, client) {
+    if let Some(finding) = client_url::client_port(examination.target, &plain, &tls, client) {
         return finding;
     }
     unanswered(examination, what).await

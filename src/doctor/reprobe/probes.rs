@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use crate::doctor::elsewhere::{Asker, info_behind};
 use crate::doctor::examination::Examination;
@@ -69,6 +69,21 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    fn add(&mut self, answer: Answer) {
+        match answer {
+            Answer::Again(http) => self.again = http,
+            Answer::Banner(heard) => self.banner = heard,
+            Answer::Get(http) => self.get = http,
+            Answer::Mqtt(is_mqtt) => self.is_mqtt = is_mqtt,
+            Answer::Proxy(version, is_taken) => {
+                if is_taken && self.proxy.is_none_or(|known| version < known) {
+                    self.proxy = Some(version);
+                }
+            }
+            Answer::Tls(tls) => self.tls = tls,
+        }
+    }
+
     /// Whether one of them proves what the port is. Others may still be needed to see whether it is always so.
     fn is_proof(&self) -> bool {
         self.proxy.is_some()
@@ -136,31 +151,19 @@ impl Probing {
             proxy: None,
             tls: Tls::No,
         };
-        let mut deadline: Option<Instant> = None;
-        loop {
-            let answer = match deadline {
-                None => self.0.join_next().await,
-                Some(at) => timeout_at(at, self.0.join_next()).await.unwrap_or(None),
-            };
-            // A probe that panics cannot be; the others are cancelled with the set.
-            let Some(Ok(answer)) = answer else {
-                return answers;
-            };
-            match answer {
-                Answer::Again(http) => answers.again = http,
-                Answer::Banner(heard) => answers.banner = heard,
-                Answer::Get(http) => answers.get = http,
-                Answer::Mqtt(is_mqtt) => answers.is_mqtt = is_mqtt,
-                Answer::Proxy(version, is_taken) => {
-                    let taken = is_taken.then_some(version);
-                    answers.proxy = taken.min(answers.proxy).or(taken).or(answers.proxy);
-                }
-                Answer::Tls(tls) => answers.tls = tls,
-            }
-            if answers.is_proof() {
-                deadline.get_or_insert_with(|| Instant::now() + AFTER_PROOF);
-            }
+        while !answers.is_proof()
+            && let Some(Ok(answer)) = self.0.join_next().await
+        {
+            answers.add(answer);
         }
+        let rest = async {
+            while let Some(Ok(answer)) = self.0.join_next().await {
+                answers.add(answer);
+            }
+        };
+        // Those that are left are cancelled when the set is dropped.
+        let _ = timeout(AFTER_PROOF, rest).await;
+        answers
     }
 }
 
@@ -294,7 +297,7 @@ pub(super) async fn in_tls(asker: &Asker, address: SocketAddr) -> Tls {
     if !matches!(heard.end, ProbeEnd::Open) {
         return Tls::Yes(Http::Nothing);
     }
-    let asked = timeout(asker.limit(), async {
+    let asking = timeout(asker.limit(), async {
         match asker.upgrade(&mut stream).await {
             Ok(tail) => match info_behind(stream, tail).await {
                 Some(info) => Http::Nats(Box::new(info)),
@@ -305,7 +308,7 @@ pub(super) async fn in_tls(asker: &Asker, address: SocketAddr) -> Tls {
             Err(_) => Http::Nothing,
         }
     });
-    Tls::Yes(asked.await.unwrap_or(Http::Nothing))
+    Tls::Yes(asking.await.unwrap_or(Http::Nothing))
 }
 
 fn of_tls_error(error: &std::io::Error) -> Tls {

@@ -113,7 +113,7 @@ fn about(port: NatsPort) -> (&'static Code, &'static str, &'static str) {
         NatsPort::Leafnode => (
             &codes::LEAFNODE,
             "the leafnode port of nats-server, where other servers connect",
-            "Its INFO has `leafnode_urls`: this is the port of leaf nodes, and no client can use it.",
+            "Its INFO has `info_on_connect`: this is the port of leaf nodes, and no client can use it.",
         ),
         NatsPort::Gateway => (
             &codes::GATEWAY,
@@ -233,30 +233,27 @@ fn when_asked(target: &Target, speaker: &Speaker, right: &Right) -> Finding {
 
 /// INFO as it came, without what says nothing here.
 fn first_bytes(info: &ServerInfo) -> String {
-    let mut shown = format!(
-        "INFO {{\"version\":\"{}\",\"port\":{}",
-        harmless(&info.version),
-        info.port
-    );
+    let mut fields = vec![
+        format!("\"version\":\"{}\"", harmless(&info.version)),
+        format!("\"port\":{}", info.port),
+    ];
     if info.client_id != 0 {
-        shown += &format!(",\"client_id\":{}", info.client_id);
+        fields.push(format!("\"client_id\":{}", info.client_id));
     }
-    for (name, urls) in [("ws_connect_urls", &info.ws_connect_urls)] {
-        if !urls.is_empty() {
-            let urls: Vec<_> = urls.iter().take(MAX_ADDRESSES).collect();
-            shown += &format!(",\"{name}\":{}", harmless(&format!("{urls:?}")));
-        }
+    if !info.ws_connect_urls.is_empty() {
+        let urls: Vec<_> = info.ws_connect_urls.iter().take(MAX_ADDRESSES).collect();
+        fields.push(format!("\"ws_connect_urls\":{urls:?}"));
     }
-    for name in ["leafnode_urls", "gateway_urls", "route_pool_size"] {
+    for name in ["info_on_connect", "gateway_urls", "route_pool_size"] {
         if let Some(value) = info.extra.get(name) {
             let value: String = value.to_string().chars().take(80).collect();
-            shown += &format!(",\"{name}\":{}", harmless(&value));
+            fields.push(format!("\"{name}\":{}", harmless(&value)));
         }
     }
     if info.tls_required {
-        shown += ",\"tls_required\":true";
+        fields.push("\"tls_required\":true".to_owned());
     }
-    shown + ", ...}"
+    format!("INFO {{{}, ...}}", fields.join(","))
 }
 
 /// INFO names the port that the server listens on: another one than that of the URL means that something is in between.
@@ -333,90 +330,5 @@ fn websocket_scheme(target: &Target) -> Scheme {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::doctor::fingerprint::identify;
-
-    const CLIENT: &[u8] = br#"INFO {"server_id":"NA5","version":"2.15.1","proto":1,"host":"0.0.0.0","port":4222,"client_id":5}
-"#;
-    const ROUTE: &[u8] = br#"INFO {"server_id":"NA5","version":"2.15.1","proto":3,"port":6222,"ws_connect_urls":["192.0.2.7:8443"],"lnoc":true,"route_pool_size":3}
-"#;
-
-    fn target(url: &str) -> Target {
-        url.parse().unwrap()
-    }
-
-    fn text(finding: &Finding) -> String {
-        serde_json::to_string(finding).unwrap()
-    }
-
-    fn served() -> Right {
-        Right {
-            served: Some(Served {
-                address: "127.0.0.1:8443".parse().unwrap(),
-                is_tls: true,
-                info: ServerInfo {
-                    server_id: "NA5".to_owned(),
-                    ..ServerInfo::default()
-                },
-            }),
-            neighbours: Neighbours::default(),
-        }
-    }
-
-    #[test]
-    fn a_client_port_leads_to_the_websocket_port_of_the_same_server() {
-        let speaker = identify(CLIENT).unwrap();
-        let finding = by_itself(&target("ws://game.example:4222"), &speaker, &served());
-        assert_eq!(finding.code, "port.client");
-        assert_eq!(finding.remedy[0], "Use `wss://game.example:8443`.");
-        assert!(text(&finding).contains("of the same server"));
-        assert!(!text(&finding).contains("in between"));
-    }
-
-    #[test]
-    fn another_port_in_info_means_that_something_is_in_between() {
-        let speaker = identify(CLIENT).unwrap();
-        let finding = by_itself(&target("ws://game.example:80"), &speaker, &Right::default());
-        assert!(text(&finding).contains("INFO says port 4222, the URL 80"));
-        assert!(text(&finding).contains("no_tls: true"));
-    }
-
-    #[test]
-    fn a_route_names_the_websocket_addresses() {
-        let speaker = identify(ROUTE).unwrap();
-        let finding = by_itself(&target("ws://127.0.0.1:6222"), &speaker, &Right::default());
-        assert_eq!(finding.code, "port.route");
-        assert!(finding.remedy[0].contains("192.0.2.7:8443"));
-    }
-
-    #[test]
-    fn info_that_comes_only_behind_a_request_is_a_proxys_doing() {
-        let speaker = identify(CLIENT).unwrap();
-        let finding = when_asked(&target("ws://127.0.0.1:80"), &speaker, &served());
-        assert_eq!(finding.code, "proxy.upstream-is-client-port");
-        assert!(text(&finding).contains("proxy_pass http://127.0.0.1:8443;"));
-    }
-
-    #[test]
-    fn info_inside_tls_is_a_client_port_that_wants_tls_first() {
-        let speaker = identify(CLIENT).unwrap();
-        let finding = inside_tls(&target("wss://127.0.0.1:4222"), &speaker, &Right::default());
-        assert_eq!(finding.code, "port.client-tls-first");
-        let finding = inside_tls(&target("tls://127.0.0.1:4222"), &speaker, &Right::default());
-        assert!(finding.remedy[0].contains("--tlsfirst"));
-    }
-
-    #[test]
-    fn other_protocols_are_named() {
-        let finding = |bytes: &[u8]| {
-            let speaker = identify(bytes).unwrap();
-            by_itself(&target("ws://127.0.0.1:22"), &speaker, &Right::default())
-        };
-        assert_eq!(finding(b"SSH-2.0-OpenSSH_9.2p1\r\n").code, "port.ssh");
-        let mail = finding(b"220 mx ESMTP\r\n");
-        assert_eq!(mail.code, "port.other-protocol");
-        assert!(mail.title.contains("mail server"), "{}", mail.title);
-        assert_eq!(finding(b"hello\r\n").certainty, Certainty::Likely);
-    }
-}
+#[path = "spoken_tests.rs"]
+mod tests;

@@ -51,6 +51,14 @@ pub(super) const TIMED_OUT: Code = Code {
     fix: "Open the port in the firewall, or correct the address.",
 };
 
+pub(super) const QUEUE_FULL: Code = Code {
+    name: "tcp.queue-full",
+    severity: Severity::Error,
+    meaning: "A process of this machine listens on the port, but takes no more connections.",
+    cause: "The process is stopped or overloaded, so that its queue of new connections is full and the system drops further ones.",
+    fix: "Let the process go on (`kill -CONT PID`), or restart it.",
+};
+
 pub(super) const UNREACHABLE: Code = Code {
     name: "tcp.unreachable",
     severity: Severity::Error,

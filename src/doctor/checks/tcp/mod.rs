@@ -1,6 +1,7 @@
 //! A TCP connection to every address of the host.
 
 mod codes;
+mod other_address;
 mod refused;
 mod silent;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use crate::clock::mono_now;
 use crate::doctor::check::{Check, CheckId, Looked};
@@ -35,6 +36,7 @@ pub(super) const CHECK: Check = Check {
         &codes::WRONG_PORT,
         &codes::NOT_CONFIGURED,
         &codes::TIMED_OUT,
+        &codes::QUEUE_FULL,
         &codes::UNREACHABLE,
         &codes::SOME_ADDRESSES,
     ],
@@ -91,14 +93,20 @@ async fn connect_to_all(addresses: &[SocketAddr], limit: Duration) -> Vec<Attemp
         });
     }
     let mut attempts: Vec<Attempt> = Vec::new();
-    let mut deadline = Instant::now() + limit;
-    // A panic in a connection attempt cannot happen; the rest is cancelled when the set is dropped.
-    while let Ok(Some(Ok(attempt))) = timeout_at(deadline, tasks.join_next()).await {
-        if attempt.result.is_ok() {
-            deadline = deadline.min(Instant::now() + STRAGGLERS);
+    // A task that panics cannot be; those that are left are cancelled when the set is dropped.
+    while !attempts.iter().any(|attempt| attempt.result.is_ok()) {
+        match tasks.join_next().await {
+            Some(Ok(attempt)) => attempts.push(attempt),
+            _ => break,
         }
-        attempts.push(attempt);
     }
+    let stragglers = async {
+        while let Some(Ok(attempt)) = tasks.join_next().await {
+            attempts.push(attempt);
+        }
+    };
+    // Who is not there by then has not answered.
+    let _ = timeout(STRAGGLERS, stragglers).await;
     for address in addresses {
         if !attempts.iter().any(|attempt| attempt.address == *address) {
             attempts.push(Attempt {
@@ -129,7 +137,11 @@ fn error_text(error: &io::Error) -> String {
 async fn unreached(examination: &mut Examination<'_>, failures: &[Failure]) -> Finding {
     let has = |kind| failures.iter().any(|(_, error)| error.kind() == kind);
     // A refusal comes from the machine that is meant; silence may come from a family that has no network.
-    let finding = if has(io::ErrorKind::ConnectionRefused) {
+    // Loopback of a family that this machine has not: the other one may answer.
+    let is_no_loopback = |(address, error): &Failure| {
+        address.ip().is_loopback() && error.kind() == io::ErrorKind::AddrNotAvailable
+    };
+    let finding = if has(io::ErrorKind::ConnectionRefused) || failures.iter().any(is_no_loopback) {
         refused::finding(examination, failures).await
     } else if has(io::ErrorKind::ConnectionReset) {
         // Who is refused gets another error: this connection was taken, and reset before we looked at it.
@@ -190,7 +202,7 @@ fn some_addresses(target: &Target, answers: SocketAddr, failures: &[Failure]) ->
         .iter()
         .all(|(address, _)| address.is_ipv4() != answers.is_ipv4());
     let finding = if is_other_family {
-        refused::listen_on_both(finding, target)
+        other_address::listen_on_both(finding, target)
     } else {
         finding.remedy(format!(
             "Start the server at {}, or take that address out of DNS.",

@@ -1,17 +1,18 @@
 //! The connection was refused: who else is there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use tokio::task::JoinSet;
-
+use super::other_address::{at_other_address, other_address};
 use super::{Failure, codes};
-use crate::doctor::elsewhere::{Asker, Served, find_websocket, url_with_host};
+use crate::doctor::elsewhere::{Served, find_websocket, is_usual};
 use crate::doctor::examination::Examination;
-use crate::doctor::neighbours::{Local, Neighbours, look_around};
-use crate::host::is_own_address;
+use crate::doctor::neighbours::{ClientPort, Local, Neighbours, look_around};
 use crate::net::target::{Scheme, Target};
 use crate::protocol::ServerInfo;
 use crate::results::doctor::{Certainty, Finding};
+
+/// Ports so close to each other belong together.
+const MAX_DISTANCE: u16 = 2;
 
 /// What the second look showed.
 #[derive(Default)]
@@ -25,12 +26,9 @@ struct Scene {
 
 /// Looks around, and says why it is refused.
 pub(super) async fn finding(examination: &mut Examination<'_>, failures: &[Failure]) -> Finding {
-    let refused: Vec<_> = failures
-        .iter()
-        .filter(|(_, error)| error.kind() == std::io::ErrorKind::ConnectionRefused)
-        .map(|(address, _)| *address)
-        .collect();
-    let first = refused[0];
+    let is_refused = |(_, error): &&Failure| error.kind() == std::io::ErrorKind::ConnectionRefused;
+    let (first, _) = failures.iter().find(is_refused).unwrap_or(&failures[0]);
+    let first = *first;
     let neighbours = look_around(examination).await;
     let same_port = neighbours
         .local
@@ -49,120 +47,19 @@ pub(super) async fn finding(examination: &mut Examination<'_>, failures: &[Failu
     judge(examination.target, first, &scene)
 }
 
-/// The same port at the other addresses of this machine.
-async fn other_address(
-    examination: &Examination<'_>,
-    refused: SocketAddr,
-    listening: &[SocketAddr],
-) -> Option<(SocketAddr, Option<ServerInfo>)> {
-    if !is_own_address(refused.ip()) {
-        return None;
-    }
-    let loopbacks = [
-        IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(Ipv6Addr::LOCALHOST),
-    ];
-    let mut candidates: Vec<IpAddr> = loopbacks.to_vec();
-    candidates.extend(listening.iter().map(SocketAddr::ip));
-    candidates.retain(|ip| {
-        let tried = &examination.learned.addresses;
-        !ip.is_unspecified() && !tried.iter().any(|address| address.ip() == *ip)
-    });
-    let asker = Asker::of(examination);
-    let mut tasks = JoinSet::new();
-    for (idx, ip) in candidates.into_iter().enumerate() {
-        let address = SocketAddr::new(ip, refused.port());
-        let (asker, scheme) = (asker.clone(), examination.target.scheme);
-        tasks.spawn(async move {
-            asker.open(address, false).await.ok()?;
-            Some((idx, address, asker.nats(scheme, address).await))
-        });
-    }
-    let mut found: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
-    // One that speaks NATS goes before one that does not.
-    found.sort_by_key(|(idx, _, info)| (info.is_none(), *idx));
-    let (_, address, info) = found.into_iter().next()?;
-    Some((address, info))
-}
-
 fn judge(target: &Target, refused: SocketAddr, scene: &Scene) -> Finding {
     let finding = if let Some((address, info)) = &scene.other_address {
         at_other_address(target, refused, *address, info.as_ref())
     } else if !target.scheme.is_websocket() {
         nothing_listens(target, refused, scene)
-    } else if let Some(served) = &scene.served {
+    } else if let Some(served) = meant(refused, scene) {
         at_other_port(target, refused, served, &scene.neighbours)
-    } else if scene.neighbours.client.is_some() {
-        without_websocket(target, refused, &scene.neighbours)
+    } else if let Some(client) = client_without(refused, scene) {
+        without_websocket(target, refused, client, &scene.neighbours)
     } else {
         nothing_listens(target, refused, scene)
     };
     with_processes(finding, scene.neighbours.local.as_ref())
-}
-
-fn at_other_address(
-    target: &Target,
-    refused: SocketAddr,
-    answers: SocketAddr,
-    info: Option<&ServerInfo>,
-) -> Finding {
-    let family = |address: SocketAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
-    let is_family = refused.ip().is_loopback() && answers.ip().is_loopback();
-    let finding = if is_family {
-        codes::OTHER_FAMILY
-            .finding(format!(
-                "The server listens on {} only ({answers}), and the URL goes to {} ({refused}), where nothing listens.",
-                family(answers),
-                family(refused),
-            ))
-    } else {
-        codes::OTHER_ADDRESS.finding(format!(
-            "The server listens on {answers}, and the URL goes to {refused}, where nothing listens."
-        ))
-    };
-    let answer = match info {
-        Some(info) => format!("nats-server {}", info.version),
-        None => "takes connections".to_owned(),
-    };
-    let finding = finding
-        .because("Both are addresses of this machine, but a listener that is bound to one of them does not take connections to the other.")
-        .evidence(&answers.to_string(), answer)
-        .certainty(if info.is_some() {
-            Certainty::Certain
-        } else {
-            Certainty::Likely
-        })
-        .remedy(format!(
-            "Use the address that answers: `{}`.",
-            url_with_host(target, &answers.ip().to_string())
-        ));
-    let finding = listen_on_both(finding, target);
-    if info.is_some() {
-        finding
-    } else {
-        finding.or(
-            "something else listens there, and the NATS server is down",
-            "what listens is named by `ss -ltnp`",
-        )
-    }
-}
-
-/// How nats-server listens on every address.
-pub(super) fn listen_on_both(finding: Finding, target: &Target) -> Finding {
-    let step = "Or let nats-server listen on all addresses of both families, and restart it:";
-    let port = format!("  port: {}", target.port);
-    if target.scheme.is_websocket() {
-        let lines = [
-            "websocket {",
-            "  host: \"::\"",
-            &port,
-            "  # and the lines that are there already",
-            "}",
-        ];
-        finding.paste(step, &lines)
-    } else {
-        finding.paste(step, &["host: \"::\"", port.trim()])
-    }
 }
 
 fn at_other_port(
@@ -206,10 +103,12 @@ fn at_other_port(
     }
 }
 
-fn without_websocket(target: &Target, refused: SocketAddr, neighbours: &Neighbours) -> Finding {
-    let Some(client) = &neighbours.client else {
-        return codes::NOT_CONFIGURED.finding("nats-server has no WebSocket listener.");
-    };
+fn without_websocket(
+    target: &Target,
+    refused: SocketAddr,
+    client: &ClientPort,
+    neighbours: &Neighbours,
+) -> Finding {
     let told = neighbours
         .monitoring
         .as_ref()
@@ -273,16 +172,42 @@ fn websocket_block(finding: Finding, step: &str, target: &Target, port: u16) -> 
 
 fn nothing_listens(target: &Target, refused: SocketAddr, scene: &Scene) -> Finding {
     let is_own = scene.neighbours.local.is_some();
+    let mut title = format!("Nothing listens on {refused}: the connection was refused.");
+    let mut first_step = None;
+    // A server that was found far from the URL's port is only worth a look.
+    if let Some(served) = scene
+        .served
+        .as_ref()
+        .filter(|_| target.scheme.is_websocket())
+    {
+        let url = served.url(target);
+        title = format!(
+            "Nothing listens on {refused}; a nats-server of this host serves WebSocket on port {}.",
+            served.address.port()
+        );
+        first_step = Some(format!("If that server is meant, use `{url}`."));
+    } else if let Some(client) = &scene.neighbours.client {
+        title = format!(
+            "Nothing listens on {refused}; a nats-server of this host has its client port at {}.",
+            client.address
+        );
+        first_step = Some(
+
+            "If that server is meant: it has no WebSocket port that could be found here. Add a `websocket` block to its configuration and restart it.".to_owned(),
+);
+    }
     let finding = codes::REFUSED
-        .finding(format!(
-            "Nothing listens on {refused}: the connection was refused."
-        ))
+        .finding(title)
         .because("The host is there and says that the port is closed, so that no NATS server can answer on it.")
-        .certainty(Certainty::Likely)
-        .remedy(format!(
-            "Start nats-server, and see in its log that it listens on port {}.",
-            refused.port()
-        ));
+        .certainty(Certainty::Likely);
+    let finding = match first_step {
+        Some(step) => finding.remedy(step),
+        None => finding,
+    };
+    let finding = finding.remedy(format!(
+        "Start nats-server, and see in its log that it listens on port {}.",
+        refused.port()
+    ));
     if !target.scheme.is_websocket() {
         return match &scene.served {
             Some(served) => finding
@@ -326,6 +251,32 @@ fn nothing_listens(target: &Target, refused: SocketAddr, scene: &Scene) -> Findi
         );
     }
     finding
+}
+
+/// NATS over WebSocket that belongs to the server that is meant, most likely.
+fn meant(refused: SocketAddr, scene: &Scene) -> Option<&Served> {
+    let served = scene.served.as_ref()?;
+    let is_told = scene.neighbours.monitoring.as_ref().is_some_and(|told| {
+        is_near(refused, told.address) && told.websocket_port() == Some(served.address.port())
+    });
+    let is_same = scene.neighbours.client.as_ref().is_some_and(|client| {
+        is_near(refused, client.address) && client.info.server_id == served.info.server_id
+    });
+    (is_told || is_same || is_near(refused, served.address)).then_some(served)
+}
+
+/// The client port of the server that is meant, most likely, where no WebSocket port of it was found.
+fn client_without(refused: SocketAddr, scene: &Scene) -> Option<&ClientPort> {
+    let client = scene.neighbours.client.as_ref()?;
+    let served = scene.served.as_ref();
+    let has_one = served.is_some_and(|served| served.info.server_id == client.info.server_id);
+    (!has_one && is_near(refused, client.address)).then_some(client)
+}
+
+/// Found where the ports of the server that is meant usually are. A server of this machine with ports of its own may be
+/// another one.
+fn is_near(refused: SocketAddr, found: SocketAddr) -> bool {
+    refused.port().abs_diff(found.port()) <= MAX_DISTANCE || is_usual(found.port())
 }
 
 /// Several servers run here, so that the one that was found need not be the one that is meant.

@@ -164,3 +164,25 @@ fn the_port_that_serves_websocket_is_named() {
     assert!(text(&finding).contains("websocket.port: 9222"));
     assert!(!text(&finding).contains("token"));
 }
+
+#[test]
+fn a_server_with_ports_far_from_the_url_is_only_worth_a_look() {
+    let far = |port: u16| Served {
+        address: SocketAddr::from(([127, 0, 0, 1], port)),
+        is_tls: false,
+        info: info(),
+    };
+    let mut scene = Scene {
+        served: Some(far(31224)),
+        ..Scene::default()
+    };
+    let finding = judged("ws://127.0.0.1:8443", &scene);
+    assert_eq!(finding.code, "tcp.refused");
+    assert!(finding.title.contains("31224"), "{}", finding.title);
+    // Its client port is where that of the server that is meant usually is.
+    scene.neighbours.client = Some(client());
+    assert_eq!(judged("ws://127.0.0.1:8443", &scene).code, "tcp.wrong-port");
+    scene.served = Some(far(8445));
+    scene.neighbours.client = None;
+    assert_eq!(judged("ws://127.0.0.1:8443", &scene).code, "tcp.wrong-port");
+}

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use super::{Failure, codes};
 use crate::doctor::examination::Examination;
 use crate::doctor::neighbours::{Neighbours, look_around};
+use crate::host::Process;
 use crate::net::target::Target;
+use crate::report::message::harmless;
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_duration;
 
@@ -20,6 +22,10 @@ pub(super) async fn timed_out(examination: &mut Examination<'_>, failures: &[Fai
 fn judge_timeout(failures: &[Failure], neighbours: &Neighbours) -> Finding {
     let address = failures[0].0;
     let port = address.port();
+    let local = neighbours.local.as_ref();
+    if let Some(owner) = local.and_then(|local| local.owner.as_ref()) {
+        return queue_full(address, owner);
+    }
     let finding = if neighbours.n_alive > 0 {
         codes::TIMED_OUT
             .finding(format!(
@@ -62,6 +68,37 @@ fn judge_timeout(failures: &[Failure], neighbours: &Neighbours) -> Finding {
     } else {
         finding
     }
+}
+
+/// No firewall: somebody here listens on the port.
+fn queue_full(address: SocketAddr, owner: &Process) -> Finding {
+    let name = harmless(&owner.name);
+    let state = if owner.is_frozen {
+        "is stopped"
+    } else {
+        "is stopped or overloaded"
+    };
+    let finding = codes::QUEUE_FULL
+        .finding(format!(
+            "{name} (pid {}) listens on {address} but takes no more connections: it {state}.",
+            owner.pid
+        ))
+        .because("The system keeps new connections in a queue until the process takes them, and drops what does not fit into it.")
+        .evidence("listens there", format!("{name} (pid {})", owner.pid))
+        .certainty(if owner.is_frozen {
+            Certainty::Certain
+        } else {
+            Certainty::Likely
+        })
+        .paste("If it is stopped, let it go on:", &[&format!("kill -CONT {}", owner.pid)])
+        .remedy("Otherwise look at its load and memory, and restart it.");
+    if owner.is_frozen {
+        return finding;
+    }
+    finding.or(
+        "a firewall of this machine drops packets to the port",
+        "`nft list ruleset` or `iptables -S` names the port",
+    )
 }
 
 pub(super) fn unreachable(target: &Target, failures: &[Failure]) -> Finding {
