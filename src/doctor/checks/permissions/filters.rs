@@ -26,10 +26,11 @@ pub(super) async fn find(
     if user.is_known {
         return Ok(Vec::new());
     }
+    let queue = examination.plan.queue.as_deref();
     let within = families_and_known_within(pattern);
     let asked: Vec<_> = within
         .iter()
-        .map(|subject| (subject.as_str(), None))
+        .map(|subject| (subject.as_str(), queue))
         .collect();
     if asked.is_empty() {
         return Ok(Vec::new());

@@ -128,14 +128,19 @@ async fn allowed_of(
     subscriptions: &[(&str, Option<&str>)],
 ) -> Result<Vec<bool>, Trouble> {
     let answer = subscribe_shortly(examination, conversation, subscriptions).await?;
-    Ok(subscriptions
+    let is_allowed = |pattern: &str, queue: Option<&str>| {
+        let mut errors = answer.errors.iter();
+        !errors.any(|text| is_about(text, pattern, queue))
+    };
+    let allowed: Vec<bool> = subscriptions
         .iter()
-        .map(|(pattern, queue)| {
-            !answer
-                .errors
-                .iter()
-                .any(|text| is_about(text, pattern, *queue))
-        })
+        .map(|(pattern, queue)| is_allowed(pattern, *queue))
+        .collect();
+    // Refusals of which it cannot be told what they refuse.
+    let is_unclear = !answer.errors.is_empty() && allowed.iter().all(|is_allowed| *is_allowed);
+    Ok(allowed
+        .into_iter()
+        .map(|is_allowed| is_allowed && !is_unclear)
         .collect())
 }
 
@@ -237,10 +242,6 @@ async fn find_queues(
         .map(|queue| (stand_in.as_str(), Some(queue.as_str())))
         .collect();
     let allowed = allowed_of(examination, conversation, &asked).await?;
-    // A server that says nothing at all to any name has no such restriction, and refused for another reason.
-    if allowed.iter().all(|is_allowed| *is_allowed) && user.permissions.is_none() {
-        return Ok(Vec::new());
-    }
     let queues = told.into_iter().zip(allowed);
     Ok(queues
         .filter_map(|(queue, is_allowed)| is_allowed.then_some(queue))
