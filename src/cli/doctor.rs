@@ -1,22 +1,23 @@
 //! `doctor`: find out why it does not work.
 
+mod plan;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
+use self::plan::Asked;
 use crate::cli::ColorWhen;
 use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::output::{run_interruptible, style, write_stdout};
 use crate::doctor::check::CheckId;
-use crate::doctor::plan::Plan;
 use crate::doctor::runner::examine;
-use crate::net::tls::TlsOptions;
 use crate::report::doctor::{DoctorFormat, write_doctor};
 use crate::results::doctor::DoctorStatus;
-use crate::units::parse_duration;
+use crate::units::{UnitError, format_bytes, parse_bytes, parse_duration};
 
 /// How the result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,7 +39,7 @@ pub(crate) struct DoctorArgs {
     #[arg(long, value_name = "SUBJECT")]
     publish: Option<String>,
     /// Size of that message
-    #[arg(long, value_name = "BYTES", requires = "publish")]
+    #[arg(long, value_name = "BYTES", requires = "publish", value_parser = parse_payload_bytes)]
     payload_size: Option<u64>,
     /// Subscribe in this queue group
     #[arg(long, value_name = "GROUP")]
@@ -81,30 +82,8 @@ impl DoctorArgs {
 }
 
 pub(crate) fn run(args: &DoctorArgs, color: ColorWhen) -> Result<u8, CliError> {
-    let endpoint = args.connection.endpoint(1)?;
-    let plan = Plan {
-        dial: endpoint.dial.clone(),
-        tls: TlsOptions {
-            ca: args.connection.tlsca.clone(),
-            cert: args.connection.tlscert.clone(),
-            key: args.connection.tlskey.clone(),
-            insecure: args.connection.insecure,
-            ..TlsOptions::default()
-        },
-        credentials_source: None,
-        subjects: args.subjects.clone(),
-        publish: args.publish.clone(),
-        payload_bytes: args.payload_size,
-        queue: args.queue.clone(),
-        jetstream: args.jetstream,
-        request: args.request,
-        watch: args.watch,
-        offline: args.offline,
-        only: args.only.clone(),
-        skip: args.skip.clone(),
-        faults: Vec::new(),
-    };
-    let target = endpoint.servers[0].clone();
+    let Asked { plan, servers } = plan::of(args)?;
+    let target = servers[0].clone();
     let result =
         run_interruptible(async |stop| Ok(examine(&plan, &target, &stop, &mut |_| {}).await))?;
     let mut text = Vec::new();
@@ -117,4 +96,26 @@ pub(crate) fn run(args: &DoctorArgs, color: ColorWhen) -> Result<u8, CliError> {
         DoctorStatus::Warning if args.strict => exit::FAILED,
         DoctorStatus::Warning | DoctorStatus::Ok => exit::PASSED,
     })
+}
+
+/// Largest message that a server can be told to take, in bytes: what it keeps for one client (`max_pending`).
+const MAX_PAYLOAD_BYTES: u64 = 64 << 20;
+
+/// A size of a message, such as `1MiB`.
+fn parse_payload_bytes(input: &str) -> Result<u64, PayloadSizeError> {
+    let bytes = parse_bytes(input)?;
+    if (1..=MAX_PAYLOAD_BYTES).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(PayloadSizeError::Range)
+    }
+}
+
+/// Why a text is no size of a message.
+#[derive(Debug, thiserror::Error)]
+enum PayloadSizeError {
+    #[error(transparent)]
+    Unit(#[from] UnitError),
+    #[error("a message has from 1 byte to {}", format_bytes(MAX_PAYLOAD_BYTES))]
+    Range,
 }

@@ -77,6 +77,11 @@ impl CliError {
         self
     }
 
+    /// What happened, why, and what to do.
+    pub(crate) fn parts(&self) -> (&str, &[String], Option<&str>) {
+        (&self.message, &self.causes, self.hint.as_deref())
+    }
+
     /// The whole text, at most one screen.
     pub(crate) fn render(&self, has_color: bool) -> String {
         let mut out = headline("error", AnsiColor::Red, &self.message, has_color);

@@ -68,7 +68,10 @@ pub async fn examine(
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let mut result = DoctorResult {
         schema: DOCTOR_SCHEMA.to_owned(),
-        target: target.to_string(),
+        target: plan
+            .typed_target
+            .clone()
+            .unwrap_or_else(|| target.to_string()),
         status: DoctorResult::status_of(&findings),
         findings,
         checks: results,

@@ -7,7 +7,9 @@ mod facts;
 mod hiccup;
 mod parse;
 mod sample;
+mod zone;
 
 pub use facts::HostFacts;
 pub use hiccup::{HiccupMeter, HiccupReport};
 pub use sample::{HostDelta, HostSample};
+pub use zone::utc_offsets;
