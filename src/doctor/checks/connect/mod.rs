@@ -5,6 +5,7 @@
 //! asked who we are, and a few kilobytes go there and back: a path that carries a login need not carry more.
 
 mod codes;
+mod elsewhere;
 mod path;
 mod refusal;
 mod silence;
