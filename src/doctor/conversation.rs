@@ -20,6 +20,8 @@ const MAX_MESSAGES: usize = 1_000;
 const MAX_PAYLOAD_BYTES: usize = 16 << 10;
 /// How much of a large answer to a request is kept.
 const MAX_REPLY_BYTES: usize = 1 << 20;
+/// How much is kept of all messages of one answer.
+const MAX_KEPT_BYTES: usize = 8 << 20;
 /// Most `-ERR` and INFO kept of one answer.
 const MAX_WORDS: usize = 64;
 
@@ -198,6 +200,15 @@ impl Conversation {
         .await
     }
 
+    /// The same where a large message may be among what comes.
+    pub(crate) async fn settle_for_reply(&mut self, limit: Duration) -> Answer {
+        encode::ping(self.session.out());
+        self.collect(limit, MAX_REPLY_BYTES, true, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .await
+    }
+
     /// Sends so many PINGs at once, and counts the PONGs: how much goes through in both directions.
     pub(crate) async fn ping_many(&mut self, n_pings: usize, limit: Duration) -> usize {
         for _ in 0..n_pings {
@@ -228,6 +239,15 @@ impl Conversation {
         look: &mut (dyn FnMut(&Heard) -> ControlFlow<()> + Send),
     ) -> Answer {
         self.collect(limit, MAX_PAYLOAD_BYTES, false, look).await
+    }
+
+    /// The same where what is looked for may be large.
+    pub(crate) async fn listen_for_reply(
+        &mut self,
+        limit: Duration,
+        look: &mut (dyn FnMut(&Heard) -> ControlFlow<()> + Send),
+    ) -> Answer {
+        self.collect(limit, MAX_REPLY_BYTES, false, look).await
     }
 
     /// A request, and the first answer to it.
@@ -303,6 +323,7 @@ impl Conversation {
             end: End::Silence,
             took: Duration::ZERO,
         };
+        let mut n_kept_bytes = 0;
         let talking = async {
             // What the server says on its way out matters more than that it takes nothing any more.
             let mut written = self.session.flush().await;
@@ -328,7 +349,10 @@ impl Conversation {
                     Ok(Some(ServerOp::Msg(msg))) => {
                         let heard = Heard::of(&msg, max_payload_bytes);
                         let is_enough = look(&heard).is_break();
-                        if answer.messages.len() < MAX_MESSAGES || is_enough {
+                        let has_room =
+                            answer.messages.len() < MAX_MESSAGES && n_kept_bytes < MAX_KEPT_BYTES;
+                        if has_room || is_enough {
+                            n_kept_bytes += heard.payload.len();
                             answer.messages.push(heard);
                         }
                         if is_enough {

@@ -57,7 +57,8 @@ pub(crate) async fn ask(
     let sid = conversation.subscribe(&inbox, None);
     conversation.publish(USER_INFO_SUBJECT, Some(&inbox), b"");
     let is_reply = |heard: &Heard| heard.sid == sid;
-    let mut answer = conversation.settle(limit).await;
+    // Hundreds of permissions make a long answer.
+    let mut answer = conversation.settle_for_reply(limit).await;
     let is_open = matches!(answer.end, End::Pong);
     let mut reply = answer
         .messages
@@ -73,7 +74,7 @@ pub(crate) async fn ask(
             }
         };
         let later = conversation
-            .listen(PATIENCE.min(limit), &mut until_reply)
+            .listen_for_reply(PATIENCE.min(limit), &mut until_reply)
             .await;
         reply = later.messages.iter().find(|heard| is_reply(heard)).cloned();
         answer.infos.extend(later.infos);

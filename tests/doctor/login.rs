@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Diagnosis, diagnose, text_of};
 use crate::harness::{Broker, Builder, Direction, FaultProxy, Operator, ScriptedPort, Version};
 use nkeys::KeyPair;
+use serde_json::{Value, json};
 
 const ALL_VERSIONS: [Version; 3] = [Version::Default, Version::V2_12, Version::V2_10];
 const GAME: [&str; 4] = ["--user", "game", "--password", "s3cret"];
@@ -352,22 +353,29 @@ fn what_is_denied_elsewhere_is_no_finding() {
 
 #[test]
 fn a_permission_for_a_queue_group_only_is_told_with_its_name() {
-    let usual = permitted("subscribe: [\"rounds.> workers\"]");
-    let unusual = permitted("subscribe: [\"rounds.> crunchers\", \"_INBOX.>\"]");
-    for (config, queue) in [(usual, "workers"), (unusual, "crunchers")] {
-        on_all_versions(&config, |broker| {
-            let diagnosis = diagnose(&broker.ws_url(), &game(&["rounds.>"]));
-            let finding = diagnosis.fails_with("permissions.queue-only");
-            assert!(
-                text_of(finding).contains(&format!("--queue {queue}")),
-                "{finding:#}"
-            );
-            let args = game(&["rounds.>", "--queue", queue]);
-            assert_eq!(
-                diagnose(&broker.ws_url(), &args).status_of("permissions"),
-                "passed"
-            );
-        });
+    let config = permitted("subscribe: [\"rounds.> workers\"]");
+    on_all_versions(&config, |broker| {
+        let diagnosis = diagnose(&broker.ws_url(), &game(&["rounds.>"]));
+        let finding = diagnosis.fails_with("permissions.queue-only");
+        assert!(text_of(finding).contains("--queue workers"), "{finding:#}");
+        let args = game(&["rounds.>", "--queue", "workers"]);
+        let diagnosis = diagnose(&broker.ws_url(), &args);
+        assert_eq!(diagnosis.status_of("permissions"), "passed");
+    });
+}
+
+#[test]
+fn an_unusual_queue_group_is_named_where_the_server_tells_it() {
+    let config = permitted("subscribe: [\"rounds.> crunchers\", \"_INBOX.>\"]");
+    for (version, name) in [
+        (Version::Default, "--queue crunchers"),
+        // This one lists the subject as allowed, and denies it.
+        (Version::V2_10, "does not tell"),
+    ] {
+        let broker = Broker::builder().version(version).config(&config).start();
+        let diagnosis = diagnose(&broker.ws_url(), &game(&["rounds.>"]));
+        let finding = diagnosis.fails_with("permissions.queue-only");
+        assert!(text_of(finding).contains(name), "{finding:#}");
     }
 }
 
@@ -542,4 +550,69 @@ fn upgraded(then: impl Fn(TcpStream) + Send + Sync + 'static) -> ScriptedPort {
             then(stream);
         }
     })
+}
+
+/// A broker of this operator, and the path of credentials with changed claims.
+fn with_creds(operator: &Operator, change: impl FnOnce(&mut Value)) -> (Broker, String) {
+    let broker = Broker::builder()
+        .config(&operator.config())
+        .file("user.creds", &operator.creds_with(change))
+        .start();
+    let path = broker.dir().join("user.creds");
+    let path = path.to_str().expect("a UTF-8 path").to_owned();
+    (broker, path)
+}
+
+#[test]
+fn a_network_that_the_jwt_does_not_allow_is_the_cause_for_certain() {
+    let operator = Operator::new();
+    let (broker, path) = with_creds(&operator, |claims| {
+        claims["nats"]["src"] = json!(["10.9.8.0/24"])
+    });
+    let diagnosis = diagnose(&broker.ws_url(), &["--creds", &path]);
+    let finding = diagnosis.fails_with("connect.source-network");
+    assert_eq!(finding["certainty"], "certain");
+    assert!(text_of(finding).contains("127.0.0.1"), "{finding:#}");
+}
+
+#[test]
+fn what_was_found_in_the_credentials_comes_first_and_gets_the_words_of_the_server() {
+    let operator = Operator::new();
+    let (broker, path) = with_creds(&operator, |claims| {
+        claims["nats"]["allowed_connection_types"] = json!(["STANDARD"]);
+    });
+    let diagnosis = diagnose(&broker.ws_url(), &["--creds", &path]);
+    let finding = diagnosis.fails_with("credentials.connection-type");
+    assert!(
+        text_of(finding).contains("Authorization Violation"),
+        "{finding:#}"
+    );
+    assert_eq!(codes(&diagnosis), ["credentials.connection-type"]);
+    // A server that looks at no credentials lets them in.
+    diagnose(&Broker::start().ws_url(), &["--creds", &path])
+        .warns_of("credentials.connection-type");
+}
+
+#[test]
+fn permissions_in_a_jwt_are_read_where_the_server_cannot_be_asked() {
+    let operator = Operator::new();
+    let (broker, path) = with_creds(&operator, |claims| {
+        claims["nats"]["sub"] = json!({"allow": ["rounds.> crunchers"]});
+    });
+    let diagnosis = diagnose(&broker.ws_url(), &["--creds", &path, "rounds.>"]);
+    let finding = diagnosis.fails_with("permissions.queue-only");
+    assert!(text_of(finding).contains("crunchers"), "{finding:#}");
+}
+
+#[test]
+fn a_server_that_hangs_after_info_is_told_from_one_that_refuses() {
+    let port = upgraded(|mut stream| {
+        let mut heard = [0; 4096];
+        // Takes everything, and says nothing any more.
+        while matches!(stream.read(&mut heard), Ok(1..)) {}
+    });
+    let diagnosis = diagnose(&port.ws_url(), &["--timeout", "1s"]);
+    let finding = diagnosis.fails_with("connect.no-answer");
+    assert_ne!(finding["certainty"], "certain");
+    assert!(text_of(finding).contains("its own machine"), "{finding:#}");
 }

@@ -310,7 +310,15 @@ fn judge(
         Fate::Arrived(_) => {
             let took = format_duration(took);
             examination.fact("message there and back", format!("{took}, on {subject}"));
-            Looked::At(format!("a marked message on {subject} came back in {took}"))
+            let info = examination.learned.info.as_ref();
+            let stored = if info.is_some_and(|info| info.jetstream) {
+                "; a stream that covers the subject has stored it"
+            } else {
+                ""
+            };
+            Looked::At(format!(
+                "a marked message on {subject} came back in {took}{stored}"
+            ))
         }
         Fate::Moved(other) => {
             examination.find(mapped(subject, other));

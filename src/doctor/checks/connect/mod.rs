@@ -5,6 +5,7 @@
 //! asked who we are, and a few kilobytes go there and back: a path that carries a login need not carry more.
 
 mod codes;
+mod elsewhere;
 mod path;
 mod refusal;
 mod silence;
@@ -106,17 +107,14 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
         let took = format_duration(answer.took);
         return accepted(examination, &login, conversation, took).await;
     }
-    match (refused_with(&answer.errors), &answer.end) {
-        (Some(words), _) => refused(examination, &login, &words, &answer).await,
-        (None, End::Silence) => unanswered(examination, &login, Trouble::Silent).await,
-        (None, End::Ended(error)) => {
-            let trouble = Trouble::of(error);
-            unanswered(examination, &login, trouble).await
-        }
-        (None, End::Pong | End::Enough) => {
-            unreachable!("a PONG without an error that closes the connection is an acceptance")
-        }
+    if let Some(words) = refused_with(&answer.errors) {
+        return refused(examination, &login, &words, &answer).await;
     }
+    let trouble = match &answer.end {
+        End::Ended(error) => Trouble::of(error),
+        End::Silence | End::Pong | End::Enough => Trouble::Silent,
+    };
+    unanswered(examination, &login, trouble).await
 }
 
 fn is_accepted(answer: &Answer) -> bool {

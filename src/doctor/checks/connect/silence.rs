@@ -112,7 +112,7 @@ fn lasting(host: &str, trouble: &Trouble, when: &str, paths: [&Path; 2]) -> Find
     let n_bytes = format_count(u64::try_from(first.n_received.min(second.n_received)).unwrap_or(0));
     let finding = match (trouble, first.stage) {
         (_, Stage::NoUpgrade | Stage::NoInfo) => codes::NO_ANSWER
-            .finding(format!("{host} answered until {when}, and now answers nothing any more: it hangs, or the path to it broke."))
+            .finding(format!("{host} fell silent {when}, and answers nothing any more: it hangs, or the path to it broke."))
             .because("New connections do not get as far as this one did.")
             .certainty(Certainty::Possible)
             .remedy("Look whether the server process runs or is stopped, and whether its machine is out of memory or CPU.")
@@ -176,8 +176,8 @@ fn closed(host: &str, when: &str, how: &str, n_bytes: &str, is_same_place: bool)
         String::new()
     };
     codes::CLOSED
-        .finding(format!("The connection to {host} was closed {when}, without a word why: {how}."))
-        .because(format!("A server that refuses a login says so.{place}"))
+        .finding(format!("The connection to {host} ended {when}: {how}."))
+        .because(format!("A server that refuses something says so in an error, and none came.{place}"))
         .certainty(Certainty::Possible)
         .remedy("Look into the log of the server: it has a line for each connection that it closes, with the reason.")
         .or("a proxy, firewall or load balancer on the way ends the connection", "the log of the server says `Client Closed` or `Read Error`, or a connection from its own machine works")

@@ -9,8 +9,11 @@ use crate::results::doctor::{Finding, Severity};
 use crate::rounds::{Game, subject_for};
 use crate::subject::Pattern;
 
-use super::subjects::{is_about, is_too_many_tokens, subscribe_shortly};
+use super::subjects::{allowed_of, is_about, is_too_many_tokens, subscribe_shortly};
 use super::{User, codes, rules_text};
+
+/// Most denied subjects that are looked at.
+const MAX_FILTERS: usize = 30;
 
 /// What the pattern would bring and the server leaves out.
 pub(super) async fn find(
@@ -20,16 +23,28 @@ pub(super) async fn find(
     pattern: &str,
 ) -> Result<Vec<String>, Trouble> {
     if let Some(permissions) = &user.permissions {
-        let filters = permissions.subscribe.filters_of(pattern);
-        return Ok(filters.into_iter().map(str::to_owned).collect());
+        let mut filters = permissions.subscribe.filters_of(pattern);
+        filters.truncate(MAX_FILTERS);
+        if filters.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Older servers leave queue groups out of what they tell: what may be subscribed to is not filtered.
+        let asked: Vec<_> = filters.iter().map(|filter| (*filter, None)).collect();
+        let allowed = allowed_of(examination, conversation, &asked).await?;
+        let filters = filters.into_iter().zip(allowed);
+        return Ok(filters
+            .filter(|(_, is_allowed)| !is_allowed)
+            .map(|(filter, _)| filter.to_owned())
+            .collect());
     }
     if user.is_known {
         return Ok(Vec::new());
     }
+    let queue = examination.plan.queue.as_deref();
     let within = families_and_known_within(pattern);
     let asked: Vec<_> = within
         .iter()
-        .map(|subject| (subject.as_str(), None))
+        .map(|subject| (subject.as_str(), queue))
         .collect();
     if asked.is_empty() {
         return Ok(Vec::new());

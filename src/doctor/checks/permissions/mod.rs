@@ -5,6 +5,7 @@
 
 mod codes;
 mod filters;
+mod queues;
 mod request;
 mod subjects;
 

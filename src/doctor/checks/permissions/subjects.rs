@@ -1,37 +1,14 @@
 //! One subject: may it be subscribed to, what may be in its place, and is anything of it left out in silence?
 
 use crate::doctor::checks::connect::Trouble;
-use crate::doctor::conversation::{Answer, Conversation, End, err_line, random_token};
+use crate::doctor::conversation::{Answer, Conversation, End, err_line};
 use crate::doctor::examination::Examination;
 use crate::protocol::ServerErrorKind;
 use crate::results::doctor::{Certainty, Finding};
 use crate::subject::Pattern;
 
-use super::{User, codes, filters, rules_text};
+use super::{User, codes, filters, queues, rules_text};
 
-/// Names that queue groups have where nobody thought much about it; `q` and `NATS-RPLY-22` are those of NATS itself.
-const USUAL_QUEUES: [&str; 20] = [
-    "workers",
-    "worker",
-    "queue",
-    "q",
-    "group",
-    "default",
-    "NATS-RPLY-22",
-    "consumers",
-    "consumer",
-    "services",
-    "service",
-    "jobs",
-    "processors",
-    "processor",
-    "handlers",
-    "backend",
-    "backends",
-    "readers",
-    "subscribers",
-    "pool",
-];
 /// Most patterns that are tried in place of a denied one.
 const MAX_CANDIDATES: usize = 24;
 
@@ -122,20 +99,25 @@ pub(super) fn is_too_many_tokens(text: &str) -> bool {
 }
 
 /// Which of these subscriptions are allowed, all asked at once: each refusal names its subject and queue group.
-async fn allowed_of(
+pub(super) async fn allowed_of(
     examination: &Examination<'_>,
     conversation: &mut Conversation,
     subscriptions: &[(&str, Option<&str>)],
 ) -> Result<Vec<bool>, Trouble> {
     let answer = subscribe_shortly(examination, conversation, subscriptions).await?;
-    Ok(subscriptions
+    let is_allowed = |pattern: &str, queue: Option<&str>| {
+        let mut errors = answer.errors.iter();
+        !errors.any(|text| is_about(text, pattern, queue))
+    };
+    let allowed: Vec<bool> = subscriptions
         .iter()
-        .map(|(pattern, queue)| {
-            !answer
-                .errors
-                .iter()
-                .any(|text| is_about(text, pattern, *queue))
-        })
+        .map(|(pattern, queue)| is_allowed(pattern, *queue))
+        .collect();
+    // Refusals of which it cannot be told what they refuse.
+    let is_unclear = !answer.errors.is_empty() && allowed.iter().all(|is_allowed| *is_allowed);
+    Ok(allowed
+        .into_iter()
+        .map(|is_allowed| is_allowed && !is_unclear)
         .collect())
 }
 
@@ -170,9 +152,12 @@ async fn denied(
             return Ok(user.allowing(finding, "sub", &format!("{subject} {queue}")));
         }
     }
-    let queues = find_queues(examination, conversation, user, subject).await?;
-    if let Some(queue) = queues.first() {
-        return Ok(queue_only(examination, user, subject, queue, &queues));
+    let groups = queues::find(examination, conversation, user, subject).await?;
+    if let Some(queue) = groups.first() {
+        return Ok(queues::finding(examination, user, subject, queue, &groups));
+    }
+    if queues::is_told_to_be_allowed(user, subject) && examination.plan.queue.is_none() {
+        return Ok(queues::nameless(user, subject));
     }
     let instead = find_instead(examination, conversation, user, subject).await?;
     let mut finding = codes::SUBSCRIBE_DENIED
@@ -196,100 +181,6 @@ async fn denied(
         );
     }
     Ok(user.allowing(finding, "sub", subject))
-}
-
-/// Queue groups in which it is allowed.
-async fn find_queues(
-    examination: &Examination<'_>,
-    conversation: &mut Conversation,
-    user: &User,
-    subject: &str,
-) -> Result<Vec<String>, Trouble> {
-    let told: Vec<String> = match &user.permissions {
-        Some(permissions) => {
-            let queues = permissions.subscribe.queues_for(subject);
-            queues.into_iter().map(example_of).collect()
-        }
-        None if user.is_known => Vec::new(),
-        None => {
-            let first = subject.split('.').next().unwrap_or("");
-            let mut names: Vec<String> = USUAL_QUEUES.map(str::to_owned).to_vec();
-            names.extend([
-                user.name.clone(),
-                first.to_owned(),
-                format!("{first}-workers"),
-            ]);
-            names.retain(|name| {
-                name.bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-            });
-            names.retain(|name| !name.is_empty());
-            names
-        }
-    };
-    if told.is_empty() {
-        return Ok(told);
-    }
-    // Nobody publishes there, so that nothing is taken from the others in the group.
-    let stand_in = stand_in_for(subject);
-    let asked: Vec<_> = told
-        .iter()
-        .map(|queue| (stand_in.as_str(), Some(queue.as_str())))
-        .collect();
-    let allowed = allowed_of(examination, conversation, &asked).await?;
-    // A server that says nothing at all to any name has no such restriction, and refused for another reason.
-    if allowed.iter().all(|is_allowed| *is_allowed) && user.permissions.is_none() {
-        return Ok(Vec::new());
-    }
-    let queues = told.into_iter().zip(allowed);
-    Ok(queues
-        .filter_map(|(queue, is_allowed)| is_allowed.then_some(queue))
-        .collect())
-}
-
-/// A name that a pattern of queue groups matches.
-fn example_of(queue: &str) -> String {
-    let tokens = queue.split('.').map(|token| match token {
-        "*" | ">" => "natsbench",
-        token => token,
-    });
-    tokens.collect::<Vec<_>>().join(".")
-}
-
-/// A subject that the pattern matches, and nobody uses; the pattern itself if it has no wildcard.
-fn stand_in_for(pattern: &str) -> String {
-    let tokens = pattern.split('.').map(|token| match token {
-        "*" | ">" => {
-            format!("natsbench-{}", random_token(10))
-        }
-        token => token.to_owned(),
-    });
-    tokens.collect::<Vec<_>>().join(".")
-}
-
-fn queue_only(
-    examination: &Examination<'_>,
-    user: &User,
-    subject: &str,
-    queue: &str,
-    queues: &[String],
-) -> Finding {
-    let given = match examination.plan.queue.as_deref() {
-        Some(given) => format!(", not in `{given}`"),
-        None => String::new(),
-    };
-    let finding = codes::QUEUE_ONLY
-        .finding(format!(
-            "{} may subscribe to `{subject}` in the queue group `{queue}` only{given}.",
-            user.title
-        ))
-        .because("The permission names a queue group: the same subscription is denied without it. Members of a group share the messages; each gets a part of them.")
-        .evidence("allowed queue groups", queues.join(", "))
-        .paste(
-            "Subscribe in that group:",
-            &[&format!("natsbench doctor --server {} --queue {queue} '{subject}'", examination.target)],
-        );
-    user.allowing(finding, "sub", subject)
 }
 
 /// What may be subscribed to in place of it.
@@ -387,15 +278,6 @@ mod tests {
         assert!(is_about(text, "rounds.x", None));
         assert!(!is_about(text, "rounds.x", Some("p")));
         assert!(!is_about(text, "rounds", Some("q")));
-    }
-
-    #[test]
-    fn a_stand_in_is_matched_by_its_pattern() {
-        let stand_in = stand_in_for("rounds.*.>");
-        let pattern: Pattern = "rounds.*.>".parse().unwrap();
-        assert!(pattern.matches(&stand_in), "{stand_in}");
-        assert_eq!(stand_in_for("a.b"), "a.b");
-        assert_eq!(example_of("v2.*"), "v2.natsbench");
     }
 
     #[test]
