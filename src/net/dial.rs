@@ -341,7 +341,7 @@ pub async fn connect_tcp(
     Err(DialError::Tcp { attempts })
 }
 
-async fn start_tls(
+pub(crate) async fn start_tls(
     target: &Target,
     options: &DialOptions,
     tcp: TcpStream,
@@ -451,6 +451,21 @@ async fn open_plain(
         is_masked: true,
         is_tls,
     })
+}
+
+/// Begins a session on the client port, on a connection that is there: until INFO, and TLS where it is needed. Says whether
+/// there is TLS.
+///
+/// # Errors
+/// The step that failed, with what was received.
+pub(crate) async fn open_plain_session(
+    target: &Target,
+    options: &DialOptions,
+    tcp: TcpStream,
+) -> Result<(Session, ServerInfo, bool), DialError> {
+    let mut timer = StepTimer(mono_now());
+    let opened = open_plain(target, options, tcp, &mut timer, &mut Timings::default()).await?;
+    Ok((opened.session, opened.info, opened.is_tls))
 }
 
 /// Reads until INFO.

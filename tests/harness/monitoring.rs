@@ -13,6 +13,11 @@ impl Broker {
         Self::builder().monitored().start()
     }
 
+    /// `http://127.0.0.1:<port>` of its monitoring endpoint.
+    pub(crate) fn monitoring_url(&self) -> String {
+        self.url("monitoring")
+    }
+
     /// What `/connz` says.
     pub(crate) fn connections(&self) -> Vec<Value> {
         let address = self.url("monitoring").replace("http://", "");

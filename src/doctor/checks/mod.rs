@@ -6,13 +6,13 @@ mod flow;
 mod greeting;
 mod health;
 mod info;
-mod input;
+pub mod input;
 mod jetstream;
 mod permissions;
 mod round_trip;
 mod tcp;
 mod tls;
-mod upgrade;
+pub(crate) mod upgrade;
 mod watch;
 
 use crate::doctor::check::Check;

@@ -1,0 +1,106 @@
+//! What can be found about INFO: behind a `101` first, then on the client port.
+
+use crate::doctor::code::Code;
+use crate::results::doctor::Severity;
+
+macro_rules! codes {
+    ($($const:ident: $name:literal, $meaning:literal, $cause:literal, $fix:literal;)*) => {
+        $(pub(super) const $const: Code = Code {
+            name: $name,
+            severity: Severity::Error,
+            meaning: $meaning,
+            cause: $cause,
+            fix: $fix,
+        };)*
+    };
+}
+
+codes! {
+    LEAFNODE_PATH: "info.leafnode-path",
+        "The path ends in `/leafnode`, so that nats-server takes the connection for a leaf node.",
+        "nats-server speaks NATS for clients at every path but two: `.../leafnode` is for leaf nodes, `.../mqtt` for MQTT. Where no leaf nodes are configured it answers 101 and closes.",
+        "Leave `/leafnode` out of the URL.";
+    OTHER_SERVICE: "info.other-service",
+        "Another WebSocket service answers, not NATS.",
+        "The URL leads to another service: its first words are not INFO.",
+        "Correct the port or the path of the URL.";
+    CLOSED: "info.closed-after-upgrade",
+        "The upgrade is answered with 101, and the connection is closed at once, without INFO.",
+        "A gateway answers 101 itself and has no backend to connect to, or does not tunnel what follows. nats-server never closes so (except at a path that ends in `/leafnode`).",
+        "Check the backend behind the gateway: its address, and whether nats-server runs.";
+    CLOSE_FRAME: "info.websocket-closed",
+        "The WebSocket is closed with a close frame before INFO.",
+        "Whoever ends the WebSocket says why in the code and the reason: a gateway that lost its backend, a service that wants something else.",
+        "Follow the reason; correct the port or path of the URL.";
+    SHUTDOWN: "info.server-shutdown",
+        "nats-server is shutting down.",
+        "It closes connections with code 1001 and the reason `Server Shutdown` while it stops.",
+        "Wait until it has been restarted, or use another server of the cluster.";
+    RESET: "info.reset-after-upgrade",
+        "The upgrade is answered with 101, and the connection is reset before INFO.",
+        "A gateway answers 101 itself, and its connection to the backend breaks; or a firewall ends WebSocket connections.",
+        "Check the backend behind the gateway, and the firewall.";
+    SILENT: "info.silent-after-upgrade",
+        "The upgrade is answered with 101, and then nothing comes.",
+        "nats-server says INFO at once. A gateway that answers 101 itself and waits for its backend, or that holds data back, is silent; so is another WebSocket service that waits for its client.",
+        "Lead the path to the WebSocket port of nats-server, and switch buffering off in the gateway.";
+    NOT_WEBSOCKET: "info.no-frames",
+        "What follows the 101 is no WebSocket.",
+        "A gateway answers 101 itself and then passes bytes through as they are: to the client port (4222) in place of the WebSocket port, say.",
+        "Lead the gateway to the WebSocket port of nats-server, and let nats-server answer the upgrade.";
+    HTTP_AFTER_101: "info.http-after-101",
+        "Behind the 101 comes a second HTTP answer.",
+        "A gateway answers 101 itself, and what its backend answers comes in the tunnel.",
+        "Let the gateway pass the upgrade on to nats-server in place of answering it.";
+    INTERMITTENT: "info.intermittent",
+        "Some connections get INFO, others do not.",
+        "A load balancer with several backends, of which one is not nats-server or is broken.",
+        "Look at each backend of the load balancer.";
+    BAD_INFO: "info.unreadable",
+        "What comes in place of INFO cannot be read.",
+        "Something that is not nats-server, or something on the way that changes the bytes.",
+        "Use the WebSocket port of nats-server directly.";
+    REFUSED: "info.refused",
+        "nats-server refuses the connection in place of saying INFO.",
+        "It is full, or limits how fast connections come.",
+        "Raise `max_connections`, or close connections.";
+}
+
+codes! {
+    WEBSOCKET_PORT: "info.websocket-port",
+        "The URL says `nats://`, and the port is the one for WebSocket.",
+        "A WebSocket listener waits for an HTTP request, and a NATS client waits for INFO: both are silent.",
+        "Write `ws://` or `wss://` in the URL, or use the client port (4222).";
+    HTTP_PORT: "info.http-port",
+        "The URL says `nats://`, and the port speaks HTTP.",
+        "It is the monitoring port of nats-server (8222), or a web server or proxy.",
+        "Use the client port (4222), or a `ws://` URL if a proxy leads to the WebSocket port.";
+    TLS_FIRST: "info.tls-first",
+        "The client port wants TLS before it says INFO.",
+        "`handshake_first: true` in the `tls` block of nats-server: it waits for TLS, and a client that does not know waits for INFO.",
+        "Connect with `--tlsfirst`.";
+    NO_TLS_FIRST: "info.no-tls-first",
+        "TLS was started before INFO, and the server does not do that.",
+        "`--tlsfirst` or the context asks for it, and nats-server has no `handshake_first` (or the port has no TLS at all).",
+        "Leave `--tlsfirst` out.";
+    TLS_NOT_OFFERED: "info.tls-not-offered",
+        "The URL says `tls://`, and the client port has no TLS.",
+        "nats-server has no `tls` block for its client port.",
+        "Use `nats://`, or give nats-server a `tls` block.";
+    TLS_FAILED: "info.tls-failed",
+        "INFO came, and the TLS handshake behind it failed.",
+        "The certificate of the client port cannot be verified, or a client certificate is wanted.",
+        "Give the CA with `--tlsca`, a client certificate with `--tlscert` and `--tlskey`.";
+    SERVER_PORT: "info.server-port",
+        "The port is for other servers (routes, leaf nodes, gateways), not for clients.",
+        "nats-server has a port of its own for each of them.",
+        "Use the client port (4222), or the WebSocket port.";
+    NOT_NATS: "info.not-nats",
+        "What the port says is not NATS.",
+        "Another service listens there.",
+        "Use the client port of nats-server (4222).";
+    UNANSWERED: "info.unanswered",
+        "The port takes the connection, and does not say INFO.",
+        "nats-server is frozen, a load balancer has nothing behind it, or another service waits for its client.",
+        "Look whether nats-server runs and answers on its machine.";
+}
