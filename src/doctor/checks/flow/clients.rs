@@ -55,6 +55,8 @@ struct Connection {
     ip: String,
     name: String,
     in_msgs: u64,
+    subscriptions: u64,
+    lang: String,
     idle: String,
     account: String,
     name_tag: String,
@@ -102,6 +104,12 @@ impl Connection {
             idle: printable(&self.idle),
             queues,
         }
+    }
+
+    /// Whether it has logged in or done anything. Probes of ports are connections, too, for a moment.
+    fn is_client(&self) -> bool {
+        let has_said_who = !self.name.is_empty() || !self.lang.is_empty();
+        has_said_who || self.in_msgs > 0 || self.subscriptions > 0
     }
 
     fn queues(&self) -> impl Iterator<Item = &str> {
@@ -193,7 +201,7 @@ fn others_of(answer: Value, ours: &[u64]) -> Option<Others> {
     let clients = all
         .connections
         .iter()
-        .filter(|connection| !ours.contains(&connection.cid));
+        .filter(|connection| !ours.contains(&connection.cid) && connection.is_client());
     Some(Others {
         clients: clients.map(Connection::client).collect(),
         n_leafnodes: 0,
@@ -250,10 +258,11 @@ mod tests {
 
     #[test]
     fn our_own_connections_are_not_others() {
-        let answer = json!({"total": 3, "connections": [
+        let answer = json!({"total": 4, "connections": [
             {"cid": 7, "ip": "10.0.0.1", "name": "feed", "in_msgs": 6, "idle": "0s"},
             {"cid": 8, "name": "natsbench"},
-            {"cid": 9, "ip": "10.0.0.2", "subscriptions_list_detail": [{"qgroup": "workers"}, {"subject": "x"}]},
+            {"cid": 10, "ip": "10.0.0.1"},
+            {"cid": 9, "ip": "10.0.0.2", "subscriptions": 2, "subscriptions_list_detail": [{"qgroup": "workers"}, {"subject": "x"}]},
         ]});
         let others = others_of(answer, &[8]).unwrap();
         assert!(others.is_complete);

@@ -10,7 +10,7 @@ use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_count;
 
 /// The account of everybody on a server that has no others.
-pub(super) const GLOBAL_ACCOUNT: &str = "$G";
+pub(crate) const GLOBAL_ACCOUNT: &str = "$G";
 /// Most things of a kind that a finding lists.
 pub(super) const MAX_LISTED: usize = 4;
 /// From so many messages on, those that came last may be missing in the count.

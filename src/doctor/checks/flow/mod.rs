@@ -2,7 +2,7 @@
 
 mod clients;
 mod codes;
-mod judge;
+pub(super) mod judge;
 mod listen;
 pub(super) mod near;
 mod payloads;
@@ -202,30 +202,27 @@ async fn look_around(
         .any(|listened| judge::nearest(listened, sound).is_none());
     let known = examination.learned.identity.account.clone();
     let queue = examination.plan.queue.clone();
-    let asking = async {
-        let mut around = Surroundings::default();
-        if is_unexplained {
-            around.account = match known {
-                Some(account) => Some(account),
-                None => account(conversation, limit).await,
-            };
-            around.others = clients::others(conversation, &info.server_id, &ours, limit).await;
-        }
-        let wanted = sound
-            .subjects
-            .iter()
-            .find(|it| it.is_silent() || (is_shared && it.n_plain.unwrap_or(0) > it.n_own));
-        if let (Some(queue), Some(wanted)) = (queue, wanted) {
-            let about = (wanted.pattern.as_str(), queue.as_str());
-            around.members =
-                clients::members(conversation, &info.server_id, &ours, about, limit).await;
-        }
-        around
-    };
-    if !is_unexplained {
-        return asking.await;
+    let mut around = Surroundings::default();
+    if is_unexplained {
+        around.account = match known {
+            Some(account) => Some(account),
+            None => account(conversation, limit).await,
+        };
+        around.others = clients::others(conversation, &info.server_id, &ours, limit).await;
     }
-    let (mut around, neighbours) = tokio::join!(asking, neighbours::look_around(examination));
+    let wanted = sound
+        .subjects
+        .iter()
+        .find(|it| it.is_silent() || (is_shared && it.n_plain.unwrap_or(0) > it.n_own));
+    if let (Some(queue), Some(wanted)) = (queue, wanted) {
+        let about = (wanted.pattern.as_str(), queue.as_str());
+        around.members = clients::members(conversation, &info.server_id, &ours, about, limit).await;
+    }
+    if !is_unexplained {
+        return around;
+    }
+    // Only now: what looks for ports is a client of the server for a moment.
+    let neighbours = neighbours::look_around(examination).await;
     let monitoring = neighbours
         .monitoring
         .filter(|monitoring| monitoring.server_id() == Some(info.server_id.as_str()));

@@ -106,7 +106,17 @@ fn clients_text(others: &Others) -> String {
                 .collect();
             let n = format_count(u64::try_from(clients.len()).unwrap_or(u64::MAX));
             match publishing.first() {
-                None => format!("{n}, none of which has published anything"),
+                None => {
+                    let labels: Vec<&str> = clients
+                        .iter()
+                        .take(MAX_LISTED)
+                        .map(|client| client.label.as_str())
+                        .collect();
+                    format!(
+                        "{n}, none of which has published anything: {}",
+                        labels.join(", ")
+                    )
+                }
                 Some(most) => format!(
                     "{n}; {} has published {} messages, and was last active {} ago",
                     most.label,
