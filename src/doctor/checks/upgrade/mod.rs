@@ -9,6 +9,7 @@ mod dropped;
 mod gateway;
 mod heads;
 mod origin;
+mod own;
 mod page;
 pub(crate) mod paths;
 mod plain;
@@ -54,7 +55,7 @@ pub(super) const CHECK: Check = Check {
         &redirect::TO_LOGIN,
         &redirect::ELSEWHERE,
         &dropped::DROPPED,
-        &dropped::OWN_HEADER,
+        &own::OWN_HEADER,
         &plain::PLAIN_TO_TLS,
         &plain::PROXY_PLAIN_TO_TLS,
         &codes::CLIENT_CERTIFICATE,
@@ -238,6 +239,11 @@ async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Findin
         if let Some(finding) = origin::judge_origin(&case, &trials) {
             return finding;
         }
+    }
+    if reply.status >= 400
+        && let Some(finding) = own::look(&case, &asker).await
+    {
+        return finding;
     }
     match reply.status {
         200..=299 => {
