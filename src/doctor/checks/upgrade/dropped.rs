@@ -1,5 +1,8 @@
 //! A 400 that nats-server wrote itself: our handshake did not arrive as it was sent.
 
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 use tokio::join;
 
 use crate::doctor::checks::upgrade::advice::{around, pass_upgrade_on};
@@ -19,7 +22,12 @@ pub(super) const DROPPED: Code = Code {
 };
 
 /// Looks again, and names who dropped what.
-pub(super) async fn look(case: &mut Case<'_>, asker: &Asker, neighbours: &Neighbours) -> Finding {
+pub(super) async fn look(
+    case: &mut Case<'_>,
+    asker: &Asker,
+    neighbours: &Neighbours,
+    unverified: Option<Arc<ClientConfig>>,
+) -> Finding {
     let known = neighbours
         .monitoring
         .as_ref()
@@ -30,7 +38,7 @@ pub(super) async fn look(case: &mut Case<'_>, asker: &Asker, neighbours: &Neighb
             None => asker.provoke().await,
         }
     };
-    let (provoked, direct) = join!(provoke, find_direct(asker, known));
+    let (provoked, direct) = join!(provoke, find_direct(asker, known, unverified));
     if case.proxy.is_none() {
         case.proxy = provoked.as_ref().and_then(proxy_of);
     }
