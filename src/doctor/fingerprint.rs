@@ -24,18 +24,18 @@ pub(crate) enum NatsPort {
 }
 
 impl NatsPort {
-    /// Of the first INFO. Only clients and leaf nodes are counted, so that `client_id` alone does not tell.
+    /// Of the first INFO. Clients and leaf nodes are counted, so that `client_id` alone does not tell, and the INFO to
+    /// routes names the leafnode and gateway addresses, too.
     pub(crate) fn of(info: &ServerInfo) -> Self {
         let has = |name: &str| info.extra.contains_key(name);
-        if has("leafnode_urls") || has("info_on_connect") {
-            Self::Leafnode
+        let is_uncounted_member = info.client_id == 0 && info.cluster.is_some();
+        if has("route_pool_size") || has("lnoc") || !info.ws_connect_urls.is_empty() {
+            Self::Route
         } else if has("gateway") || has("gateway_urls") {
             Self::Gateway
-        } else if has("route_pool_size")
-            || has("lnoc")
-            || !info.ws_connect_urls.is_empty()
-            || (info.client_id == 0 && info.cluster.is_some())
-        {
+        } else if has("leafnode_urls") || has("info_on_connect") {
+            Self::Leafnode
+        } else if is_uncounted_member {
             Self::Route
         } else {
             Self::Client

@@ -17,6 +17,7 @@ pub mod check;
 pub mod checks;
 pub mod code;
 mod conversation;
+mod elsewhere;
 pub mod examination;
 mod fingerprint;
 mod front;

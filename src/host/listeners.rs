@@ -103,6 +103,15 @@ impl Listeners {
             .map(|listener| listener.address)
     }
 
+    /// Who listens at a port, at whichever address.
+    pub fn at_port(&self, port: u16) -> Vec<(SocketAddr, Process)> {
+        let listeners = self.0.iter();
+        listeners
+            .filter(|listener| listener.address.port() == port)
+            .map(|listener| (listener.address, listener.process.clone()))
+            .collect()
+    }
+
     /// The NATS servers, each once.
     pub fn nats_servers(&self) -> Vec<&Process> {
         let mut servers: Vec<&Process> = Vec::new();

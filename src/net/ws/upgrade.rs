@@ -197,7 +197,8 @@ where
     })
 }
 
-fn request_head(request: &UpgradeRequest, key: &str) -> String {
+/// The request as it is sent.
+pub(crate) fn request_head(request: &UpgradeRequest, key: &str) -> String {
     let mut head = format!("GET {} HTTP/1.1\r\n", request.path_and_query);
     // Writing to a `String` cannot fail.
     let mut add = |name: &str, value: &str| _ = write!(head, "{name}: {value}\r\n");
