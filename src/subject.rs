@@ -171,7 +171,8 @@ fn check(input: &str, blank: FaultReason) -> Result<(), SubjectFault> {
         return fault(0..0, FaultReason::Empty);
     }
     if input.len() > MAX_SUBJECT_BYTES {
-        return fault(MAX_SUBJECT_BYTES..input.len(), FaultReason::TooLong);
+        let limit = input.floor_char_boundary(MAX_SUBJECT_BYTES);
+        return fault(limit..input.len(), FaultReason::TooLong);
     }
     for (at, character) in input.char_indices() {
         let span = at..at + character.len_utf8();
@@ -364,6 +365,9 @@ mod tests {
             "a".repeat(4097).parse::<Subject>().unwrap_err().reason,
             FaultReason::TooLong
         );
+        let long = format!("a{}", "\u{e4}".repeat(2048));
+        let span = long.parse::<Subject>().unwrap_err().span;
+        assert!(long.get(span).is_some(), "a character is not cut in two");
     }
 
     #[test]

@@ -422,6 +422,25 @@ fn flags_that_contradict_each_other() {
 }
 
 #[test]
+fn flags_of_the_doctor() {
+    let mut transcript = Transcript::new();
+    transcript.refuse(&["doctor", "--payload-size", "512"]);
+    transcript.refuse(&["doctor", "--publish", "x", "--payload-size", "1TiB"]);
+    transcript.refuse(&["doctor", "--offline", "--watch", "1m"]);
+    transcript.refuse(&["doctor", "--offline", "--publish", "x"]);
+    transcript.refuse(&["doctor", "--offline", "--jetstream"]);
+    transcript.refuse(&["doctor", "--offline", "--request"]);
+    transcript.refuse(&["doctor", "--offline", "--local-broker"]);
+    transcript.refuse(&["doctor", "--only", "tls,dns", "--skip", "dns"]);
+    transcript.refuse(&["doctor", "--only", "permission"]);
+    transcript.refuse(&["doctor", "--watch", "0s"]);
+    transcript.refuse(&["doctor", "--timeout", "0s"]);
+    transcript.refuse(&["doctor", "--format", "xml"]);
+    transcript.refuse(&["doctor", "--local-broker", "--server", "ws://h"]);
+    insta::assert_snapshot!(transcript.text);
+}
+
+#[test]
 fn flags_and_choices_that_do_not_exist() {
     let mut transcript = Transcript::new();
     transcript.refuse(&["pubb"]);

@@ -6,7 +6,15 @@ use natsbench::cli::exit;
 
 use crate::harness::Natsbench;
 
-const COMMANDS: [&str; 6] = ["pub", "sub", "latency", "broker", "completions", "man"];
+const COMMANDS: [&str; 7] = [
+    "pub",
+    "sub",
+    "latency",
+    "doctor",
+    "broker",
+    "completions",
+    "man",
+];
 
 fn script(shell: &str) -> String {
     let finished = Natsbench::new(["completions", shell])

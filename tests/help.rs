@@ -4,7 +4,15 @@ use natsbench::cli::exit;
 
 use crate::harness::{Natsbench, VARIABLES};
 
-const COMMANDS: [&str; 6] = ["pub", "sub", "latency", "broker", "completions", "man"];
+const COMMANDS: [&str; 7] = [
+    "pub",
+    "sub",
+    "latency",
+    "doctor",
+    "broker",
+    "completions",
+    "man",
+];
 
 fn help(args: &[&str]) -> String {
     let finished = Natsbench::new(args)

@@ -5,9 +5,11 @@
 //! counts as none.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use rustls::ClientConfig;
 
 use crate::cli::context::Context;
 use crate::cli::credentials::Given;
@@ -141,7 +143,10 @@ impl ConnectionArgs {
         };
         let (mut servers, url_level) = self.servers(&context)?;
         self.check_transport(&servers)?;
-        let credentials = self.credentials(&context)?;
+        let credentials = match self.given(&context)? {
+            Some((level, given)) => Some((level, given.read()?)),
+            None => None,
+        };
         if credentials
             .as_ref()
             .is_some_and(|(level, _)| *level <= url_level)
@@ -151,17 +156,22 @@ impl ConnectionArgs {
                 server.user_info = None;
             }
         }
-        let tls = TlsOptions {
+        let tls = self.tls_options(&context, &servers);
+        let credentials = credentials.map_or(Credentials::None, |(_, credentials)| credentials);
+        let tls_first = self.tlsfirst || context.tls_first;
+        let dial = self.dial_options(built(&tls)?, credentials, tls_first, n_connections)?;
+        Ok(Endpoint { servers, dial })
+    }
+
+    /// What is said about TLS, for these servers.
+    pub(super) fn tls_options(&self, context: &Context, servers: &[Target]) -> TlsOptions {
+        TlsOptions {
             ca: self.tlsca.clone().or(context.ca.clone()),
             cert: self.tlscert.clone().or(context.cert.clone()),
             key: self.tlskey.clone().or(context.key.clone()),
             insecure: self.insecure,
-            system_roots: system_roots(&servers),
-        };
-        let credentials = credentials.map_or(Credentials::None, |(_, credentials)| credentials);
-        let tls_first = self.tlsfirst || context.tls_first;
-        let dial = self.dial_options(&tls, credentials, tls_first, n_connections)?;
-        Ok(Endpoint { servers, dial })
+            system_roots: system_roots(servers),
+        }
     }
 
     /// A broker of our own knows nobody and has no TLS: what the environment says about others does not matter.
@@ -172,22 +182,20 @@ impl ConnectionArgs {
         };
         Ok(Endpoint {
             servers: vec![Target::local()],
-            dial: self.dial_options(&tls, Credentials::None, false, n_connections)?,
+            dial: self.dial_options(built(&tls)?, Credentials::None, false, n_connections)?,
         })
     }
 
-    fn dial_options(
+    pub(super) fn dial_options(
         &self,
-        tls: &TlsOptions,
+        tls: Arc<ClientConfig>,
         credentials: Credentials,
         tls_first: bool,
         n_connections: u16,
     ) -> Result<DialOptions, CliError> {
         Ok(DialOptions {
             timeout: nonzero_timeout(self.timeout)?,
-            tls: tls.build().map_err(|error| {
-                CliError::usage("the TLS options cannot be used").because(&error)
-            })?,
+            tls,
             verifies_tls: !self.insecure,
             credentials,
             tls_first,
@@ -227,19 +235,27 @@ impl ConnectionArgs {
             }
             urls.iter().map(|url| parse_target(url.trim())).collect()
         };
-        let own = parse(&self.server)?;
-        if !own.is_empty() {
-            return Ok((own, self.typed.level("server")));
+        let (urls, level) = self.urls(context);
+        let servers = parse(urls)?;
+        Ok(match level {
+            Level::Default => (vec![Target::local()], level),
+            _ => (servers, level),
+        })
+    }
+
+    /// The URLs of the servers as they were given, and where they come from.
+    pub(super) fn urls<'a>(&'a self, context: &'a Context) -> (&'a [String], Level) {
+        if !self.server.is_empty() {
+            (&self.server, self.typed.level("server"))
+        } else if !context.urls.is_empty() {
+            (&context.urls, Level::Context)
+        } else {
+            (&[], Level::Default)
         }
-        let theirs = parse(&context.urls)?;
-        if !theirs.is_empty() {
-            return Ok((theirs, Level::Context));
-        }
-        Ok((vec![Target::local()], Level::Default))
     }
 
     /// Refuses flags that would have no effect on any of the servers.
-    fn check_transport(&self, servers: &[Target]) -> Result<(), CliError> {
+    pub(super) fn check_transport(&self, servers: &[Target]) -> Result<(), CliError> {
         let is_websocket = |target: &Target| target.scheme.is_websocket();
         let websocket_flags = [
             ("--header", !self.headers.is_empty()),
@@ -280,7 +296,7 @@ impl ConnectionArgs {
     }
 
     /// Who we are, unless a URL says so, and where that comes from.
-    fn credentials(&self, context: &Context) -> Result<Option<(Level, Credentials)>, CliError> {
+    pub(super) fn given(&self, context: &Context) -> Result<Option<(Level, Given)>, CliError> {
         let text = |id, own: &Option<String>, theirs: &Option<String>| {
             let own = own.as_ref().filter(|own| !own.is_empty());
             self.sourced(id, own, theirs.as_ref())
@@ -316,11 +332,14 @@ impl ConnectionArgs {
                 .map(|(level, token)| (level, Given::Token(token))),
         ];
         // Of the same level the first counts, in the order of the `nats` command line.
-        let strongest = given.into_iter().flatten().min_by_key(|(level, _)| *level);
-        strongest
-            .map(|(level, given)| Ok((level, given.read()?)))
-            .transpose()
+        Ok(given.into_iter().flatten().min_by_key(|(level, _)| *level))
     }
+}
+
+/// The TLS configuration, before anything is connected.
+fn built(tls: &TlsOptions) -> Result<Arc<ClientConfig>, CliError> {
+    tls.build()
+        .map_err(|error| CliError::usage("the TLS options cannot be used").because(&error))
 }
 
 /// What the system's certificates are worth for these servers.
@@ -347,7 +366,7 @@ pub(crate) fn parse_target(url: &str) -> Result<Target, CliError> {
 }
 
 /// Replaces user info and query, either of which may hold a secret, by as many stars.
-fn hide_secrets(url: &str) -> String {
+pub(super) fn hide_secrets(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
     let mut shown = match url[start..].rfind('@') {
         Some(at) => format!("{}{}{}", &url[..start], "*".repeat(at), &url[start + at..]),

@@ -37,13 +37,14 @@ Examples:
   natsbench sub 'rounds.type.*'   see them arrive, with their latency
   natsbench latency --slo 'p99<2ms' --slo 'lost==0'
   natsbench latency --local-broker
+  natsbench doctor -s wss://broker.example/nats 'rounds.game.*'
 
 Exit codes:
   0    passed
   1    internal error
   2    wrong usage; nothing was connected
   3    cannot reach the broker, or cannot log in
-  4    an objective failed
+  4    an objective or a check of the doctor failed
   5    inconclusive: no data, too few samples, or numbers that cannot be trusted
   130  interrupted; the partial result is printed all the same";
 
@@ -163,6 +164,11 @@ fn run(cli: Cli) -> Result<u8, CliError> {
 /// Help and version go to standard output and are no error; everything else is wrong usage.
 fn usage(error: &clap::Error) -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
+    if error.use_stderr() && is_for_nagios() {
+        let explained = usage::explained(error, &args);
+        let text = explained.map_or_else(|| error.to_string(), |error| error.render(false));
+        return ExitCode::from(doctor::say_unknown(&text));
+    }
     if let Some(error) = usage::explained(error, &args) {
         return fail(&error, ColorWhen::Auto);
     }
@@ -175,7 +181,16 @@ fn usage(error: &clap::Error) -> ExitCode {
     })
 }
 
+/// Whether Nagios waits for the result: it reads standard output alone, and knows only its own exit codes.
+fn is_for_nagios() -> bool {
+    let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
+    doctor::is_for_nagios(&args.collect::<Vec<_>>())
+}
+
 fn fail(error: &CliError, color: ColorWhen) -> ExitCode {
+    if is_for_nagios() {
+        return ExitCode::from(doctor::say_unknown(&error.render(false)));
+    }
     // There is nowhere left to say that standard error is closed.
     let _ = std::io::stderr()
         .lock()

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
-use crate::clock::mono_now;
+use crate::clock::{MonoNanos, mono_now};
 use crate::net::session::{Session, SessionError};
 use crate::protocol::{Headers, Msg, ServerInfo, ServerOp, encode};
 
@@ -22,6 +22,29 @@ const MAX_PAYLOAD_BYTES: usize = 16 << 10;
 const MAX_REPLY_BYTES: usize = 1 << 20;
 /// Most `-ERR` and INFO kept of one answer.
 const MAX_WORDS: usize = 64;
+
+/// A token of a subject that nobody else uses.
+pub(crate) fn random_token(n_chars: usize) -> String {
+    let mut rng = rand::rng();
+    (0..n_chars)
+        .map(|_| char::from(rng.sample(Alphanumeric)))
+        .collect()
+}
+
+/// An `-ERR` as evidence.
+pub(crate) fn err_line(text: &str) -> String {
+    format!("-ERR '{}'", excerpt(text))
+}
+
+/// The beginning of what a server says: it may say much.
+pub(crate) fn excerpt(text: &str) -> String {
+    const MAX_CHARS: usize = 300;
+    let mut shown: String = text.chars().take(MAX_CHARS).collect();
+    if shown.len() < text.len() {
+        shown.push_str("...");
+    }
+    shown
+}
 
 /// A message, as far as it is kept.
 #[derive(Debug, Clone)]
@@ -128,14 +151,10 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     pub(crate) fn new(session: Session) -> Self {
-        let mut rng = rand::rng();
-        let tail: String = (0..22)
-            .map(|_| char::from(rng.sample(Alphanumeric)))
-            .collect();
         Self {
             session,
             last_sid: 0,
-            inbox: format!("_INBOX.{tail}"),
+            inbox: format!("_INBOX.{}", random_token(22)),
             n_requests: 0,
         }
     }
@@ -179,6 +198,29 @@ impl Conversation {
         .await
     }
 
+    /// Sends so many PINGs at once, and counts the PONGs: how much goes through in both directions.
+    pub(crate) async fn ping_many(&mut self, n_pings: usize, limit: Duration) -> usize {
+        for _ in 0..n_pings {
+            encode::ping(self.session.out());
+        }
+        let begun = mono_now();
+        for n_pongs in 0..n_pings {
+            let left = limit.saturating_sub(Duration::from_nanos(mono_now().since(begun)));
+            let answer = self
+                .collect(left, 0, true, &mut |_| ControlFlow::Continue(()))
+                .await;
+            if !matches!(answer.end, End::Pong) {
+                return n_pongs;
+            }
+        }
+        n_pings
+    }
+
+    /// When what came last came out of the socket.
+    pub(crate) fn received_at(&self) -> MonoNanos {
+        self.session.received_at()
+    }
+
     /// Sends what is queued, and collects what comes until `look` has seen enough.
     pub(crate) async fn listen(
         &mut self,
@@ -209,6 +251,7 @@ impl Conversation {
                 }
             })
             .await;
+        let is_pong_due = !matches!(answer.end, End::Pong);
         if matches!(answer.end, End::Pong) && answer.errors.is_empty() {
             let left = limit.saturating_sub(answer.took);
             answer = self
@@ -219,6 +262,12 @@ impl Conversation {
                         ControlFlow::Continue(())
                     }
                 })
+                .await;
+        }
+        if is_pong_due && matches!(answer.end, End::Enough) {
+            // Or it would count as the answer to the next PING.
+            let left = limit.saturating_sub(answer.took);
+            self.collect(left, 0, true, &mut |_| ControlFlow::Continue(()))
                 .await;
         }
         self.unsubscribe(sid);
@@ -297,8 +346,7 @@ impl Conversation {
                 }
             }
         };
-        let deadline = Instant::now() + limit;
-        if let Ok(end) = timeout_at(deadline, talking).await {
+        if let Ok(end) = timeout(limit, talking).await {
             answer.end = end;
         }
         answer.took = Duration::from_nanos(mono_now().since(begun));

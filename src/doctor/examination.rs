@@ -10,12 +10,14 @@ use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::CheckId;
 use crate::doctor::conversation::Conversation;
 use crate::doctor::front::Proxy;
+use crate::doctor::identity::UserInfo;
 use crate::doctor::neighbours::Neighbours;
 use crate::doctor::plan::Plan;
 use crate::net::dial::{ConnectionFacts, DialError, DialOptions, dial};
 use crate::net::session::Session;
 use crate::net::stream::Stream;
 use crate::net::target::Target;
+use crate::net::tls::inspect::ClientCertificateRequest;
 use crate::net::ws::upgrade::HttpReply;
 use crate::protocol::ServerInfo;
 use crate::results::doctor::{Evidence, Finding, Severity};
@@ -37,13 +39,25 @@ pub(crate) struct Reached {
     pub(crate) took: Duration,
 }
 
+/// What is known of TLS on the main connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Encryption {
+    /// Protocol version and cipher.
+    pub(crate) text: String,
+    /// Whether the server asked for a client certificate, and whether it got one. A server may refuse it much later:
+    /// nginx answers the upgrade with 400.
+    pub(crate) request: Option<ClientCertificateRequest>,
+}
+
 /// Who we are, as the server sees it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Identity {
     pub(crate) account: Option<String>,
     pub(crate) user: Option<String>,
-    /// `permissions` of `$SYS.REQ.USER.INFO`, as JSON.
+    /// `permissions` of `$SYS.REQ.USER.INFO`, as JSON; what a user JWT says of them where that was not answered.
     pub(crate) permissions: Option<serde_json::Value>,
+    /// What became of `$SYS.REQ.USER.INFO`.
+    pub(crate) user_info: UserInfo,
 }
 
 /// What a check hands on to those behind it.
@@ -61,6 +75,8 @@ pub(crate) struct Learned {
     pub(crate) front: Option<Proxy>,
     /// TLS is in use, from the beginning or behind INFO.
     pub(crate) is_tls: bool,
+    /// TLS on the connection, where there is TLS.
+    pub(crate) encryption: Option<Encryption>,
     /// The answer `101`.
     pub(crate) switched: Option<HttpReply>,
     /// The connection, NATS on it.

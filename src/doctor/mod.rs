@@ -21,6 +21,7 @@ mod elsewhere;
 pub mod examination;
 mod fingerprint;
 mod front;
+mod identity;
 mod neighbours;
 pub mod plan;
 mod redact;

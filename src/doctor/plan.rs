@@ -38,4 +38,8 @@ pub struct Plan {
     pub skip: Vec<CheckId>,
     /// What is wrong with the flags' files and URLs, found while they were read.
     pub faults: Vec<Finding>,
+    /// What is odd about them, but no reason to go no further.
+    pub notes: Vec<Finding>,
+    /// What was typed for the server where that cannot be used; without secrets.
+    pub typed_target: Option<String>,
 }

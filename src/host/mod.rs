@@ -8,8 +8,10 @@ mod hiccup;
 mod listeners;
 mod parse;
 mod sample;
+mod zone;
 
 pub use facts::HostFacts;
 pub use hiccup::{HiccupMeter, HiccupReport};
 pub use listeners::{Listener, Listeners, Process, is_container, is_own_address};
 pub use sample::{HostDelta, HostSample};
+pub use zone::utc_offsets;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use crate::clock::mono_now;
 use crate::net::ws::upgrade::{HttpReply, parse_reply};
@@ -77,9 +77,7 @@ where
             }
         }
     };
-    let end = timeout_at(Instant::now() + limit, talking)
-        .await
-        .unwrap_or(ProbeEnd::Open);
+    let end = timeout(limit, talking).await.unwrap_or(ProbeEnd::Open);
     bytes.truncate(MAX_HEARD_BYTES);
     Heard {
         bytes,

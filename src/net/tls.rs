@@ -3,14 +3,17 @@
 //! The configuration is built once, before anything is connected, so that a bad file is a usage error with
 //! the file's name and not a failed handshake.
 
+pub mod inspect;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use self::inspect::AcceptAnyServer;
 
 /// What the user said about TLS.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +87,7 @@ impl TlsOptions {
         let builder = if self.insecure {
             builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AcceptAnyServer { provider }))
+                .with_custom_certificate_verifier(Arc::new(AcceptAnyServer::new(provider)))
         } else {
             builder.with_root_certificates(self.roots()?)
         };
@@ -109,10 +112,32 @@ impl TlsOptions {
         Ok(Arc::new(config))
     }
 
-    fn roots(&self) -> Result<RootCertStore, TlsConfigError> {
+    /// The certificates of the CA file; none if there is no such file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used.
+    pub fn ca_certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+        let read = |path: &PathBuf| read_certs("the CA file", path);
+        self.ca.as_ref().map_or_else(|| Ok(Vec::new()), read)
+    }
+
+    /// The chain of the client certificate; empty if there is none.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used.
+    pub fn client_certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+        let read = |path: &PathBuf| read_certs("the client certificate", path);
+        self.cert.as_ref().map_or_else(|| Ok(Vec::new()), read)
+    }
+
+    /// What is trusted: the CA file, or the system's certificates. Reading the latter takes milliseconds.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used.
+    pub fn roots(&self) -> Result<RootCertStore, TlsConfigError> {
         let mut store = RootCertStore::empty();
         if let Some(path) = &self.ca {
-            for cert in read_certs("the CA file", path)? {
+            for cert in self.ca_certificates()? {
                 store.add(cert).map_err(|error| TlsConfigError::File {
                     role: "the CA file",
                     path: path.clone(),
@@ -168,58 +193,5 @@ fn pem_reason(error: &rustls::pki_types::pem::Error) -> String {
             "it holds no PEM block of the right kind".to_owned()
         }
         other => other.to_string(),
-    }
-}
-
-/// Accepts every certificate, but still checks that the peer holds its key.
-#[derive(Debug)]
-struct AcceptAnyServer {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AcceptAnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }

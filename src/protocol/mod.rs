@@ -12,6 +12,7 @@ pub mod encode;
 mod error_kind;
 pub mod headers;
 mod info;
+pub mod jwt;
 mod parser;
 
 pub use connect::ConnectOptions;
@@ -20,4 +21,5 @@ pub use encode::EncodeError;
 pub use error_kind::ServerErrorKind;
 pub use headers::{HeaderError, Headers};
 pub use info::ServerInfo;
+pub use jwt::{JwtError, UserClaims};
 pub use parser::{Limits, Msg, Parser, ProtocolError, ServerOp};

@@ -37,8 +37,6 @@ pub(super) fn write_short(out: &mut dyn Write, result: &RunResult, style: Style)
 
 /// Columns in front of what stands behind a label.
 const INDENT: usize = 11;
-/// Below this nothing lines up any more, so a narrower terminal gets lines that are too long.
-const MIN_WIDTH: u16 = 40;
 
 struct Page<'a> {
     out: &'a mut dyn Write,
@@ -47,7 +45,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn width(&self) -> usize {
-        usize::from(self.style.width.max(MIN_WIDTH))
+        self.style.columns()
     }
 
     fn painted(&self, text: &str, verdict: Verdict) -> String {

@@ -151,7 +151,7 @@ fn observed(objective: &SloResult) -> String {
     told.join(": ")
 }
 
-fn table(
+pub(super) fn table(
     out: &mut dyn Write,
     head: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
@@ -164,11 +164,19 @@ fn table(
     writeln!(out)
 }
 
-/// Text that came from elsewhere must not end a table cell or start markup.
-fn escape(text: &str) -> String {
-    harmless(text)
-        .replace('\\', "\\\\")
-        .replace('|', "\\|")
-        .replace('<', "&lt;")
-        .replace('*', "\\*")
+/// Text that came from elsewhere must neither end a table cell nor start markup: a link, an image, code, HTML.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in harmless(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '\\' | '|' | '*' | '`' | '[' | ']' | '~' | '$' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
 }

@@ -158,11 +158,16 @@ fn excerpt(payload: &[u8]) -> String {
     format!("{shown}{dots} ({} bytes)", payload.len())
 }
 
-/// Makes control characters harmless to a terminal.
+/// Makes a text harmless to a terminal: no control characters, and nothing that reorders or breaks the line.
 pub(crate) fn harmless(text: &str) -> String {
+    let is_harmful = |c: char| {
+        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let breaks = matches!(c, '\u{2028}' | '\u{2029}');
+        c.is_control() || reorders || breaks
+    };
     text.chars()
         .map(|c| {
-            if c.is_control() {
+            if is_harmful(c) {
                 char::REPLACEMENT_CHARACTER
             } else {
                 c

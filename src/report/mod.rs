@@ -7,6 +7,7 @@ pub mod hdr_log;
 mod human;
 mod markdown;
 pub mod message;
+pub(crate) mod pointer;
 pub mod progress;
 mod table;
 
@@ -34,6 +35,14 @@ pub struct Style {
     pub width: u16,
     /// Characters outside ASCII may be used.
     pub unicode: bool,
+}
+
+impl Style {
+    /// Columns that a report is made for: below 40 nothing lines up any more, so a narrower terminal gets lines that
+    /// are too long.
+    fn columns(self) -> usize {
+        usize::from(self.width.max(40))
+    }
 }
 
 /// Writes the few lines of a result that fit beside other output.

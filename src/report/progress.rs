@@ -3,13 +3,17 @@
 //! It is drawn from snapshots that the engine hands over at most ten times a second; nothing is drawn per message.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::message::harmless;
 use crate::units::{NANOS_PER_SEC, format_count, format_decimal, format_nanos};
 
 /// Between plain lines.
 const PLAIN_PERIOD_NS: u64 = 5 * NANOS_PER_SEC;
+/// Between two drawings of a line that only turns.
+const ACTIVITY_PERIOD: Duration = Duration::from_millis(100);
 /// Steps of the bar.
 const BAR_STEPS: u64 = 1000;
 /// With a bar, and without one where nobody knows how long it will be. Both are shorter than 80 columns: the
@@ -125,6 +129,46 @@ impl Progress {
 }
 
 impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// What is being done, for work that has no numbers to show: one line on a terminal that is gone afterwards.
+#[derive(Debug)]
+pub struct Activity {
+    bar: Option<ProgressBar>,
+}
+
+impl Activity {
+    /// Shows nothing yet, and never anything unless it is visible.
+    pub fn new(is_visible: bool) -> Self {
+        let bar = is_visible.then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+            let style = ProgressStyle::with_template(WITHOUT_BAR);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar
+        });
+        Self { bar }
+    }
+
+    /// Says what is being done.
+    pub fn show(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(harmless(text));
+            bar.enable_steady_tick(ACTIVITY_PERIOD);
+        }
+    }
+
+    /// Removes the line, so that the result stands alone.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Activity {
     fn drop(&mut self) {
         self.finish();
     }

@@ -7,6 +7,12 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod several;
+#[cfg(test)]
+mod tests;
+
 /// Name and version of the schema; the file `schemas/natsbench.doctor-1.schema.json` describes it.
 pub const DOCTOR_SCHEMA: &str = "natsbench.doctor/1";
 
@@ -55,6 +61,18 @@ pub struct Evidence {
     pub value: String,
 }
 
+/// Something that is known of a broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// What it is, such as `version`.
+    pub name: String,
+    /// What is known, with its unit.
+    pub value: String,
+    /// Which server, where several were examined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+}
+
 /// Another cause of the same evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alternative {
@@ -92,16 +110,17 @@ pub struct Finding {
     pub explanation: String,
     /// What was seen.
     pub evidence: Vec<Evidence>,
-    /// What to do. Each begins with a line for people; lines behind it that begin with four blanks are to be pasted.
+    /// What to do. Each begins with a sentence for people; lines behind it that begin with four blanks are to be
+    /// pasted without those blanks.
     pub remedy: Vec<String>,
     /// Where in the input the fault is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<Pointer>,
     /// What else gives the same evidence, most likely first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<Alternative>,
     /// Which server, where several were examined.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
 }
 
@@ -115,6 +134,10 @@ impl Finding {
 
     /// Adds something that was seen.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers and texts made on the spot read best without a `&`"
+    )]
     pub fn evidence(mut self, name: &str, value: impl ToString) -> Self {
         self.evidence.push(Evidence {
             name: name.to_owned(),
@@ -199,16 +222,19 @@ pub struct CheckResult {
     pub id: String,
     /// What came of it.
     pub status: CheckStatus,
+    /// It was wanted, but could not look; the reason says why.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub could_not_look: bool,
     /// Why it was skipped.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What was tried and what came back.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// How long it took.
     pub duration_ns: u64,
     /// Which server, where several were examined.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
 }
 
@@ -217,7 +243,9 @@ pub struct CheckResult {
 pub struct DoctorResult {
     /// [`DOCTOR_SCHEMA`].
     pub schema: String,
-    /// What was examined, without secrets.
+    /// Version of the natsbench that looked.
+    pub natsbench_version: String,
+    /// What was examined, without secrets; several servers with `, ` between them.
     pub target: String,
     /// What it came to.
     pub status: DoctorStatus,
@@ -226,7 +254,7 @@ pub struct DoctorResult {
     /// Every check, in order.
     pub checks: Vec<CheckResult>,
     /// What is known of the broker, in the order of learning.
-    pub facts: Vec<Evidence>,
+    pub facts: Vec<Fact>,
     /// Start, RFC 3339.
     pub started_at: String,
     /// How long it took.
@@ -237,7 +265,7 @@ pub struct DoctorResult {
 }
 
 impl DoctorResult {
-    /// What the findings come to.
+    /// What the findings come to. A warning is none that fails: see [`DoctorResult::strictly`].
     pub fn status_of(findings: &[Finding]) -> DoctorStatus {
         match findings.iter().map(|finding| finding.severity).max() {
             Some(Severity::Error) => DoctorStatus::Failed,

@@ -16,6 +16,8 @@ pub mod doctor;
 #[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(test)]
+mod published_schema;
+#[cfg(test)]
 mod tests;
 
 /// Name and version of the schema; the file `schemas/natsbench.result-1.schema.json` describes it.

@@ -1,30 +1,21 @@
 //! The JSON of results against the schema file that is published for it.
 
-use std::collections::BTreeSet;
-
-use boon::{Compiler, Schemas};
 use serde_json::{Value, json};
 
 use super::fixtures;
+use super::published_schema::PublishedSchema;
 use super::{LatencyStats, RunResult, SCHEMA};
 
 const SCHEMA_FILE: &str = include_str!("../../schemas/natsbench.result-1.schema.json");
 const SCHEMA_ID: &str = "urn:natsbench:result:1";
 
-fn schema() -> Value {
-    serde_json::from_str(SCHEMA_FILE).unwrap()
+fn schema() -> PublishedSchema {
+    PublishedSchema::new(SCHEMA_ID, SCHEMA_FILE)
 }
 
 /// Why the schema refuses a value; `None` if it does not.
 fn refusal(value: &Value) -> Option<String> {
-    let mut schemas = Schemas::new();
-    let mut reader = Compiler::new();
-    reader.add_resource(SCHEMA_ID, schema()).unwrap();
-    let compiled = reader.compile(SCHEMA_ID, &mut schemas).unwrap();
-    schemas
-        .validate(value, compiled)
-        .err()
-        .map(|error| format!("{error:#}"))
+    schema().refusal(value)
 }
 
 fn json_of(result: &RunResult) -> Value {
@@ -167,100 +158,14 @@ fn a_percentile_that_the_samples_cannot_support_is_null_and_not_absent() {
     );
 }
 
-/// Every place where a schema describes a field, as `load.streams[].sent`.
-fn described(schema: &Value, node: &Value, path: &str, places: &mut BTreeSet<String>) {
-    let target = node
-        .get("$ref")
-        .and_then(Value::as_str)
-        .and_then(|target| target.strip_prefix('#'));
-    let node = target.map_or(node, |target| schema.pointer(target).unwrap());
-    for (name, field) in node
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
-        let place = if path.is_empty() {
-            name.clone()
-        } else {
-            format!("{path}.{name}")
-        };
-        described(schema, field, &place, places);
-        places.insert(place);
-    }
-    if let Some(items) = node.get("items") {
-        described(schema, items, &format!("{path}[]"), places);
-    }
-}
-
-/// Every field of a value, in the same form.
-fn present(value: &Value, path: &str, places: &mut BTreeSet<String>) {
-    match value {
-        // Settings are free text under free names.
-        Value::Object(_) if path == "settings" => {}
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                let place = if path.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{path}.{name}")
-                };
-                present(field, &place, places);
-                places.insert(place);
-            }
-        }
-        Value::Array(items) => {
-            for item in items {
-                present(item, &format!("{path}[]"), places);
-            }
-        }
-        _ => {}
-    }
-}
-
 #[test]
 fn the_schema_describes_exactly_the_fields_that_there_are() {
-    let schema = schema();
-    let (mut described_places, mut present_places) = (BTreeSet::new(), BTreeSet::new());
-    described(&schema, &schema, "", &mut described_places);
-    for (_, result) in fixtures::all() {
-        present(&json_of(&result), "", &mut present_places);
-    }
-    let difference = |left: &BTreeSet<String>, right: &BTreeSet<String>| {
-        left.difference(right).cloned().collect::<Vec<_>>()
-    };
-    assert_eq!(
-        difference(&present_places, &described_places),
-        [""; 0],
-        "not in the schema"
-    );
-    assert_eq!(
-        difference(&described_places, &present_places),
-        [""; 0],
-        "in no result"
-    );
+    let results: Vec<Value> = fixtures::all().map(|(_, result)| json_of(&result)).into();
+    // Settings are free text under free names.
+    schema().assert_describes_exactly(&results, &["settings"]);
 }
 
 #[test]
 fn every_field_of_the_schema_says_what_it_is() {
-    fn check(node: &Value, path: &str) {
-        let fields = node.get("properties").and_then(Value::as_object);
-        for (name, field) in fields.into_iter().flatten() {
-            let is_explained = field.get("description").is_some() || field.get("$ref").is_some();
-            assert!(is_explained, "{path}.{name}");
-            let is_duration = name.ends_with("_ns");
-            let text = field["description"]
-                .as_str()
-                .unwrap_or("nanoseconds")
-                .to_lowercase();
-            let is_in_unit = text.contains("nanosecond") || field.get("$ref").is_some();
-            assert!(!is_duration || is_in_unit, "{path}.{name} has no unit");
-            check(field, &format!("{path}.{name}"));
-        }
-    }
-    let schema = schema();
-    check(&schema, "");
-    for (name, node) in schema["$defs"].as_object().unwrap() {
-        check(node, name);
-    }
+    schema().assert_explains_every_field();
 }

@@ -1,5 +1,7 @@
 //! `doctor`: every cause is found in a set-up that has it, and nothing in one that has none.
 
+mod action;
+mod docs;
 mod flow;
 mod formats;
 mod hostile;

@@ -196,6 +196,11 @@ impl Broker {
         port_of(&self.client_url())
     }
 
+    /// The port of the monitoring endpoint.
+    pub(crate) fn monitoring_port(&self) -> u16 {
+        port_of(&self.url("monitoring"))
+    }
+
     /// Where its files are.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()

@@ -21,17 +21,15 @@ impl Operator {
     pub(crate) fn config(&self) -> String {
         let unlimited = json!({"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1,
             "wildcards": true, "conn": -1, "leaf": -1});
+        let operator = json!({"type": "operator", "version": 2});
         let operator = signed(
             &self.operator,
-            &self.operator,
-            &json!({"type": "operator", "version": 2}),
-            &Value::Null,
+            &claims_of(&self.operator, &self.operator, &operator),
         );
+        let account = json!({"type": "account", "version": 2, "limits": unlimited});
         let account = signed(
             &self.operator,
-            &self.account,
-            &json!({"type": "account", "version": 2, "limits": unlimited}),
-            &Value::Null,
+            &claims_of(&self.operator, &self.account, &account),
         );
         let id = self.account.public_key();
         format!(
@@ -41,9 +39,20 @@ impl Operator {
 
     /// The `.creds` file of a new user; `expires` is in seconds since the epoch.
     pub(crate) fn creds(&self, expires: Option<u64>) -> String {
+        self.creds_with(|claims| {
+            if let Some(expires) = expires {
+                claims["exp"] = json!(expires);
+            }
+        })
+    }
+
+    /// The `.creds` file of a new user whose claims are changed before they are signed: `claims["nats"]["src"] = ...`.
+    pub(crate) fn creds_with(&self, change: impl FnOnce(&mut Value)) -> String {
         let user = KeyPair::new_user();
-        let claims = json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1, "pub": {}, "sub": {}});
-        let jwt = signed(&self.account, &user, &claims, &json!(expires));
+        let nats = json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1, "pub": {}, "sub": {}});
+        let mut claims = claims_of(&self.account, &user, &nats);
+        change(&mut claims);
+        let jwt = signed(&self.account, &claims);
         let seed = user.seed().expect("a new key has a seed");
         format!(
             "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
@@ -52,12 +61,12 @@ impl Operator {
     }
 }
 
-fn signed(issuer: &KeyPair, subject: &KeyPair, nats: &Value, expires: &Value) -> String {
-    let mut claims = json!({"jti": "test", "iat": 1_700_000_000, "iss": issuer.public_key(), "name": "test",
-        "sub": subject.public_key(), "nats": nats});
-    if !expires.is_null() {
-        claims["exp"] = expires.clone();
-    }
+fn claims_of(issuer: &KeyPair, subject: &KeyPair, nats: &Value) -> Value {
+    json!({"jti": "test", "iat": 1_700_000_000, "iss": issuer.public_key(), "name": "test",
+        "sub": subject.public_key(), "nats": nats})
+}
+
+fn signed(issuer: &KeyPair, claims: &Value) -> String {
     let header = json!({"typ": "JWT", "alg": "ed25519-nkey"});
     let body = format!(
         "{}.{}",

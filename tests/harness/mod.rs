@@ -9,20 +9,22 @@ mod jwt;
 mod monitoring;
 mod natsbench;
 mod node;
+mod proxy;
 mod routing;
 mod script;
 mod scripted_port;
 mod small;
 mod wait;
 
-pub(crate) use broker::{Broker, Version};
-pub(crate) use certificates::Authority;
+pub(crate) use broker::{Broker, Builder, Version};
+pub(crate) use certificates::{Authority, Issued, valid_around_now};
 pub(crate) use dialing::{dial_options, noise};
 pub(crate) use fake_broker::FakeBroker;
 pub(crate) use fault_proxy::{Cut, Direction, FaultProxy};
 pub(crate) use jwt::Operator;
 pub(crate) use natsbench::{Finished, Natsbench, Running, VARIABLES};
 pub(crate) use node::Node;
+pub(crate) use proxy::{Proxy, free_port};
 pub(crate) use script::{Greeting, Published, Script};
 pub(crate) use scripted_port::ScriptedPort;
 pub(crate) use small::{

@@ -20,6 +20,20 @@ impl ScriptedPort {
     /// Handles each connection on a thread of its own; the connection ends when the handler returns.
     pub(crate) fn start(handler: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::on(listener, handler)
+    }
+
+    /// The same on a port right beside another one; `None` if those are taken.
+    pub(crate) fn start_beside(
+        port: u16,
+        handler: impl Fn(TcpStream) + Send + Sync + 'static,
+    ) -> Option<Self> {
+        let mut ports = [port + 1, port - 1, port + 2, port - 2].into_iter();
+        let listener = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())?;
+        Some(Self::on(listener, handler))
+    }
+
+    fn on(listener: TcpListener, handler: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("a bound address");
         let n_connections = Arc::new(AtomicUsize::new(0));
         let is_over = Arc::new(AtomicBool::new(false));

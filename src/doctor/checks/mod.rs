@@ -6,7 +6,7 @@ mod flow;
 mod greeting;
 mod health;
 mod info;
-mod input;
+pub mod input;
 mod jetstream;
 mod permissions;
 mod round_trip;

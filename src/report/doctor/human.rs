@@ -1,41 +1,277 @@
-//! The report for people: the answer first.
+//! The report for people: the answer first, then what it rests on, what to do, and what else was looked at.
 
 use std::io::{self, Write};
 
+use anstyle::{AnsiColor, Color, Style as Paint};
+
+use super::words::{Line, all_clear, answer, fine, is_fault, lines_of, nanos_text, skipped, works};
 use crate::report::Style;
 use crate::report::message::harmless;
-use crate::results::doctor::DoctorResult;
+use crate::report::pointer::pointer;
+use crate::report::table::wrap;
+use crate::results::doctor::{CheckStatus, DoctorResult, Finding, Severity};
 
-pub(super) fn write(out: &mut dyn Write, result: &DoctorResult, _style: Style) -> io::Result<()> {
-    for finding in &result.findings {
-        writeln!(
-            out,
-            "{} ({:?} {:?}, {})",
-            harmless(&finding.title),
-            finding.severity,
-            finding.certainty,
-            finding.code
-        )?;
-        writeln!(out, "  {}", harmless(&finding.explanation))?;
-        for evidence in &finding.evidence {
-            writeln!(out, "  {}: {}", evidence.name, harmless(&evidence.value))?;
-        }
-        for remedy in &finding.remedy {
-            writeln!(out, "  Fix: {remedy}")?;
-        }
+/// A longer name stands before its value, without a column of its own.
+const MAX_NAME_COLUMNS: usize = 24;
+
+pub(super) fn write(out: &mut dyn Write, result: &DoctorResult, style: Style) -> io::Result<()> {
+    let mut page = Page {
+        out,
+        width: style.columns(),
+        style,
+    };
+    let servers = result.servers();
+    if servers.is_empty() {
+        return page.server(result, "");
     }
-    for fact in &result.facts {
-        writeln!(out, "{}: {}", fact.name, harmless(&fact.value))?;
+    let common = result.part(None);
+    if !common.findings.is_empty() {
+        page.faults(&common, "")?;
     }
-    for check in &result.checks {
-        writeln!(
-            out,
-            "{:?} {} {} {}",
-            check.status,
-            check.id,
-            check.detail.as_deref().map(harmless).unwrap_or_default(),
-            check.reason.as_deref().map(harmless).unwrap_or_default()
-        )?;
+    for (idx, server) in servers.iter().enumerate() {
+        if idx > 0 || !common.findings.is_empty() {
+            writeln!(page.out)?;
+        }
+        page.server(&result.part(Some(server)), &format!("{server}: "))?;
     }
     Ok(())
+}
+
+/// What marks a line.
+#[derive(Clone, Copy)]
+enum Mark {
+    Good,
+    Odd,
+    Bad,
+    Plain,
+}
+
+struct Page<'a> {
+    out: &'a mut dyn Write,
+    width: usize,
+    style: Style,
+}
+
+impl Page<'_> {
+    /// Everything about one server; `lead` names it where there are several.
+    fn server(&mut self, result: &DoctorResult, lead: &str) -> io::Result<()> {
+        if result.findings.iter().any(is_fault) {
+            self.faults(result, lead)?;
+            if works(result) {
+                writeln!(self.out)?;
+                self.line(&format!("Otherwise {}", all_clear(result)), Mark::Plain)?;
+            }
+        } else {
+            let looked = result.checks.iter();
+            let mut looked = looked.filter(|check| check.status == CheckStatus::Passed);
+            let is_plain = result.interrupted || looked.next().is_none();
+            let mark = if is_plain { Mark::Plain } else { Mark::Good };
+            self.line(&all_clear(result), mark)?;
+        }
+        if works(result) {
+            self.facts(result)?;
+        }
+        for note in result.findings.iter().filter(|finding| !is_fault(finding)) {
+            writeln!(self.out)?;
+            self.further(note)?;
+        }
+        writeln!(self.out)?;
+        self.checks(result)
+    }
+
+    /// What is wrong: the cause at length, the rest shorter.
+    fn faults(&mut self, result: &DoctorResult, lead: &str) -> io::Result<()> {
+        let mut faults = result.findings.iter().filter(|finding| is_fault(finding));
+        if let Some(first) = faults.next() {
+            self.first(first, lead)?;
+        }
+        for finding in faults {
+            writeln!(self.out)?;
+            self.further(finding)?;
+        }
+        Ok(())
+    }
+
+    fn first(&mut self, finding: &Finding, lead: &str) -> io::Result<()> {
+        self.line(&format!("{lead}{}", answer(finding)), mark_of(finding))?;
+        self.fault(finding)?;
+        if !finding.explanation.is_empty() {
+            writeln!(self.out)?;
+            self.indented(&finding.explanation, 2)?;
+        }
+        if !finding.evidence.is_empty() {
+            writeln!(self.out)?;
+            let evidence = finding.evidence.iter();
+            let rows = evidence.map(|seen| (seen.name.as_str(), seen.value.as_str()));
+            self.rows(&rows.collect::<Vec<_>>(), 2)?;
+        }
+        if !finding.remedy.is_empty() {
+            writeln!(self.out)?;
+            self.remedy(finding, 0)?;
+        }
+        for other in &finding.alternatives {
+            writeln!(self.out)?;
+            self.line(&format!("It may also be: {}", other.cause), Mark::Plain)?;
+            self.indented(&format!("To tell: {}", other.how_to_tell), 2)?;
+        }
+        writeln!(self.out)?;
+        self.line(&format!("Code: {}", finding.code), Mark::Plain)
+    }
+
+    fn further(&mut self, finding: &Finding) -> io::Result<()> {
+        let text = format!("{} ({})", answer(finding), finding.code);
+        self.line(&text, mark_of(finding))?;
+        self.fault(finding)?;
+        if !finding.explanation.is_empty() {
+            self.indented(&finding.explanation, 2)?;
+        }
+        self.remedy(finding, 2)
+    }
+
+    /// What was typed, with carets under the fault.
+    fn fault(&mut self, finding: &Finding) -> io::Result<()> {
+        let Some(typed) = &finding.pointer else {
+            return Ok(());
+        };
+        let drawn = pointer(&typed.text, typed.start..typed.end);
+        self.out.write_all(drawn.as_bytes())
+    }
+
+    fn remedy(&mut self, finding: &Finding, indent: usize) -> io::Result<()> {
+        let several = finding.remedy.len() > 1;
+        if several {
+            self.indented("Fix:", indent)?;
+        }
+        for remedy in &finding.remedy {
+            for (idx, line) in lines_of(remedy).enumerate() {
+                match line {
+                    Line::Paste(pasted) => {
+                        let pasted = harmless(pasted);
+                        writeln!(self.out, "{:indent$}    {}", "", pasted.trim_end())?;
+                    }
+                    Line::Say(said) => {
+                        let mark = match (idx, several) {
+                            (0, true) => "- ",
+                            (0, false) => "Fix: ",
+                            (_, true) => "  ",
+                            (_, false) => "",
+                        };
+                        let hang = if several { 2 } else { 0 };
+                        self.hanging(&format!("{mark}{said}"), indent, hang)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of the server, apart from the version: the first line has it.
+    fn facts(&mut self, result: &DoctorResult) -> io::Result<()> {
+        let facts = result.facts.iter().filter(|fact| fact.name != "version");
+        let rows: Vec<_> = facts
+            .map(|fact| (fact.name.as_str(), fact.value.as_str()))
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        writeln!(self.out)?;
+        self.rows(&rows, 0)
+    }
+
+    fn checks(&mut self, result: &DoctorResult) -> io::Result<()> {
+        if !works(result) {
+            let facts = result.facts.iter();
+            let known = facts.map(|fact| format!("{} {}", fact.name, fact.value));
+            self.folded("Known", &known.collect::<Vec<_>>())?;
+        }
+        self.folded("Checked and fine", &fine(result))?;
+        self.folded("Could not look", &skipped(result, true))?;
+        self.folded("Not checked", &skipped(result, false))?;
+        let end = if result.interrupted {
+            ", then was interrupted"
+        } else {
+            ""
+        };
+        let text = format!(
+            "natsbench {} looked at {} for {}{end}.",
+            result.natsbench_version,
+            result.target,
+            nanos_text(result.duration_ns)
+        );
+        self.hanging(&text, 0, 2)
+    }
+
+    /// Parts behind a label, on as few lines as it takes.
+    fn folded(&mut self, label: &str, parts: &[String]) -> io::Result<()> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        self.hanging(&format!("{label}: {}", parts.join(", ")), 0, 2)
+    }
+
+    /// Names and values in two columns.
+    fn rows(&mut self, rows: &[(&str, &str)], indent: usize) -> io::Result<()> {
+        let columns = |name: &str| name.chars().count();
+        let widths = rows.iter().map(|(name, _)| columns(name));
+        let width = widths.filter(|width| *width <= MAX_NAME_COLUMNS).max();
+        let width = width.unwrap_or(0);
+        let room = self.width.saturating_sub(indent + width + 2).max(20);
+        for (name, value) in rows {
+            if columns(name) > MAX_NAME_COLUMNS {
+                self.hanging(&format!("{name}: {value}"), indent, 4)?;
+                continue;
+            }
+            let mut name = harmless(name);
+            for line in value.lines().flat_map(|line| wrap(line.trim_end(), room)) {
+                writeln!(self.out, "{:indent$}{name:<width$}  {line}", "")?;
+                name.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// A sentence from the left edge on.
+    fn line(&mut self, text: &str, mark: Mark) -> io::Result<()> {
+        for line in text.lines().flat_map(|line| wrap(line, self.width)) {
+            let painted = self.painted(&line, mark);
+            writeln!(self.out, "{painted}")?;
+        }
+        Ok(())
+    }
+
+    fn indented(&mut self, text: &str, indent: usize) -> io::Result<()> {
+        self.hanging(text, indent, 0)
+    }
+
+    /// Text whose lines but the first stand further to the right.
+    fn hanging(&mut self, text: &str, indent: usize, hang: usize) -> io::Result<()> {
+        let room = self.width - indent - hang;
+        for (idx, line) in text.lines().flat_map(|line| wrap(line, room)).enumerate() {
+            let indent = if idx == 0 { indent } else { indent + hang };
+            writeln!(self.out, "{:indent$}{line}", "")?;
+        }
+        Ok(())
+    }
+
+    fn painted(&self, text: &str, mark: Mark) -> String {
+        let color = match mark {
+            Mark::Good => AnsiColor::Green,
+            Mark::Odd => AnsiColor::Yellow,
+            Mark::Bad => AnsiColor::Red,
+            Mark::Plain => return text.to_owned(),
+        };
+        if !self.style.color {
+            return text.to_owned();
+        }
+        let paint = Paint::new().fg_color(Some(Color::Ansi(color))).bold();
+        format!("{paint}{text}{paint:#}")
+    }
+}
+
+fn mark_of(finding: &Finding) -> Mark {
+    match finding.severity {
+        Severity::Error => Mark::Bad,
+        Severity::Warning => Mark::Odd,
+        Severity::Info => Mark::Plain,
+    }
 }

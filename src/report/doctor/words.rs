@@ -1,0 +1,178 @@
+//! What the reports have in common: the same words for the same thing, without markup.
+
+use crate::report::message::harmless;
+use crate::results::doctor::{
+    Certainty, CheckResult, CheckStatus, DoctorResult, Fact, Finding, Severity,
+};
+use crate::units::format_nanos;
+
+/// A finding in one sentence, with how bad and how sure it is wherever that is not plain.
+pub(super) fn answer(finding: &Finding) -> String {
+    let sure = match finding.certainty {
+        Certainty::Certain => None,
+        Certainty::Likely => Some("most likely"),
+        Certainty::Possible => Some("possibly"),
+    };
+    let bad = match finding.severity {
+        Severity::Error => None,
+        Severity::Warning => Some("Warning"),
+        Severity::Info => Some("Note"),
+    };
+    let title = &finding.title;
+    match (bad, sure) {
+        (None, None) => title.clone(),
+        (Some(bad), None) => format!("{bad}: {title}"),
+        (None, Some(sure)) => format!("{}: {title}", capitalised(sure)),
+        (Some(bad), Some(sure)) => format!("{bad}, {sure}: {title}"),
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut chars = word.chars();
+    let first = chars.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(chars).collect()
+}
+
+/// Whether a finding says that something is wrong.
+pub(super) fn is_fault(finding: &Finding) -> bool {
+    finding.severity > Severity::Info
+}
+
+/// What can be said where nothing is wrong.
+pub(super) fn all_clear(result: &DoctorResult) -> String {
+    let target = &result.target;
+    let version = fact(result, "version").map(|fact| fact.value.as_str());
+    let looked =
+        |check: &&CheckResult| matches!(check.status, CheckStatus::Passed | CheckStatus::Warned);
+    let checked: Vec<&CheckResult> = result.checks.iter().filter(looked).collect();
+    let last = checked.last().map_or("", |check| check.id.as_str());
+    if works(result) {
+        version.map_or_else(
+            || format!("{target} works."),
+            |version| format!("{target} works: {version}."),
+        )
+    } else if result.interrupted {
+        format!("Interrupted: nothing wrong was found with {target} until then.")
+    } else if last == "input" {
+        "Nothing is wrong with what can be judged without a connection.".to_owned()
+    } else if checked.is_empty() {
+        format!("Nothing was looked at of {target}.")
+    } else {
+        format!("Nothing wrong was found with {target}; the login was not looked at.")
+    }
+}
+
+/// Whether there was a login.
+pub(super) fn works(result: &DoctorResult) -> bool {
+    let mut checks = result.checks.iter();
+    checks.any(|check| {
+        check.id == "connect" && matches!(check.status, CheckStatus::Passed | CheckStatus::Warned)
+    })
+}
+
+fn fact<'a>(result: &'a DoctorResult, name: &str) -> Option<&'a Fact> {
+    result.facts.iter().find(|fact| fact.name == name)
+}
+
+/// One thing to do, in lines.
+pub(super) enum Line<'a> {
+    /// For people.
+    Say(&'a str),
+    /// To be pasted as it is.
+    Paste(&'a str),
+}
+
+/// Takes a remedy apart.
+pub(super) fn lines_of(remedy: &str) -> impl Iterator<Item = Line<'_>> {
+    remedy.lines().map(|line| match line.strip_prefix("    ") {
+        Some(pasted) => Line::Paste(pasted),
+        None => Line::Say(line),
+    })
+}
+
+/// Those that looked and found nothing wrong, with how long that took; not those that connected to nothing.
+pub(super) fn fine(result: &DoctorResult) -> Vec<String> {
+    let checks = result.checks.iter();
+    let fine = checks.filter(|check| check.status == CheckStatus::Passed);
+    fine.map(|check| match check.id.as_str() {
+        "input" => check.id.clone(),
+        id => format!("{id} ({})", nanos_text(check.duration_ns)),
+    })
+    .collect()
+}
+
+/// Those that did not look, by reason; `could_not_look` are those that were to.
+pub(super) fn skipped(result: &DoctorResult, could_not_look: bool) -> Vec<String> {
+    /// Names before the rest is only counted.
+    const MAX_NAMES: usize = 3;
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for check in &result.checks {
+        if check.status != CheckStatus::Skipped || check.could_not_look != could_not_look {
+            continue;
+        }
+        let reason = check.reason.as_deref().unwrap_or_default();
+        match by_reason.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, ids)) => ids.push(&check.id),
+            None => by_reason.push((reason, vec![&check.id])),
+        }
+    }
+    // What nobody asked for is the least of it.
+    by_reason.sort_by_key(|(reason, _)| *reason == "not asked for");
+    let told = by_reason.into_iter().map(|(reason, mut ids)| {
+        let n_more = ids.len().saturating_sub(MAX_NAMES);
+        let more = format!("{} more", n_more + 1);
+        if n_more > 0 {
+            ids.truncate(MAX_NAMES - 1);
+            ids.push(&more);
+        }
+        let last = ids.pop().unwrap_or_default();
+        let names = match ids.as_slice() {
+            [] => last.to_owned(),
+            before => format!("{} and {last}", before.join(", ")),
+        };
+        format!("{names} ({reason})")
+    });
+    told.collect()
+}
+
+/// A finding as plain lines: for readers that have no layout of their own.
+pub(super) fn plain_lines(finding: &Finding) -> Vec<String> {
+    let mut lines = vec![answer(finding)];
+    lines.extend(some(&finding.explanation));
+    if let Some(pointer) = &finding.pointer {
+        let span = pointer.start..pointer.end;
+        let drawn = crate::report::pointer::pointer(&pointer.text, span);
+        lines.extend(drawn.lines().map(str::to_owned));
+    }
+    for evidence in &finding.evidence {
+        lines.push(format!("{}: {}", evidence.name, evidence.value));
+    }
+    for remedy in &finding.remedy {
+        lines.push(format!("Fix: {remedy}"));
+    }
+    for other in &finding.alternatives {
+        lines.push(format!("It may also be: {}", other.cause));
+        lines.push(format!("To tell: {}", other.how_to_tell));
+    }
+    lines.push(format!("Code: {}", finding.code));
+    let lines = lines.iter().flat_map(|text| text.lines());
+    lines.map(harmless).collect()
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
+pub(super) fn nanos_text(nanos: u64) -> String {
+    format_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+}
+
+/// The findings that a check has made, also those that are about no server in particular.
+pub(super) fn findings_of<'a>(
+    result: &'a DoctorResult,
+    check: &'a CheckResult,
+) -> impl Iterator<Item = &'a Finding> {
+    result.findings.iter().filter(|finding| {
+        finding.check == check.id && (finding.server.is_none() || finding.server == check.server)
+    })
+}
