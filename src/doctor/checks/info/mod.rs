@@ -195,7 +195,8 @@ fn is_compressed(examination: &Examination<'_>) -> bool {
 fn facts(examination: &mut Examination<'_>, info: &ServerInfo) {
     let name = |text: &str| short(text, MAX_NAME_CHARS);
     examination.fact("version", format!("nats-server {}", name(&info.version)));
-    if !info.server_name.is_empty() {
+    // Without a name, it is its id.
+    if !info.server_name.is_empty() && info.server_name != info.server_id {
         examination.fact("server", name(&info.server_name));
     }
     if let Some(cluster) = &info.cluster {

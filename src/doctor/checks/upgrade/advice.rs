@@ -1,6 +1,7 @@
 //! Lines of configuration for each proxy.
 
-use crate::doctor::checks::upgrade::probes::Direct;
+use crate::doctor::checks::upgrade::probes::{Direct, url_of};
+use crate::doctor::checks::upgrade::reply::short;
 use crate::doctor::front::{Proxy, ProxyKind};
 use crate::net::target::Scheme;
 use crate::results::doctor::Finding;
@@ -106,7 +107,9 @@ pub(super) fn point_at(
     match proxy.map_or(ProxyKind::Other, |proxy| proxy.kind) {
         ProxyKind::Nginx => finding.paste(
             format!("In the nginx `location {path}`, name {what}:"),
-            &[&format!("proxy_pass {scheme}://{to};")],
+            &[&format!(
+                "proxy_pass {scheme}://{to};   # https:// only if that block has tls"
+            )],
         ),
         ProxyKind::Haproxy => finding.paste(
             format!("In the HAProxy backend, name {what}:"),
@@ -134,27 +137,15 @@ pub(super) fn point_at(
 
 /// Says what was found around the proxy.
 pub(super) fn around(finding: Finding, host: &str, direct: Option<&Direct>) -> Finding {
-    match direct {
-        Some(
-            direct @ Direct {
-                version: Some(version),
-                ..
-            },
-        ) => finding.evidence(
-            "around the proxy",
-            format!(
-                "{} answers 101 and INFO (nats-server {})",
-                super::probes::url_of(direct.scheme, host, direct.port, "/"),
-                super::reply::short(version, 20)
-            ),
+    let Some(direct) = direct else {
+        return finding;
+    };
+    let url = url_of(direct.scheme, host, direct.port, "/");
+    finding.evidence(
+        "around the proxy",
+        format!(
+            "{url} answers 101 and INFO (nats-server {})",
+            short(&direct.version, 20)
         ),
-        Some(direct) => finding.evidence(
-            "around the proxy",
-            format!(
-                "port {} speaks TLS, and has the HTTP server of Go that nats-server has",
-                direct.port
-            ),
-        ),
-        None => finding,
-    }
+    )
 }

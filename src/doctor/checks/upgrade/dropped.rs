@@ -1,9 +1,12 @@
 //! A 400 that nats-server wrote itself: our handshake did not arrive as it was sent.
 
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 use tokio::join;
 
 use crate::doctor::checks::upgrade::advice::{around, pass_upgrade_on};
-use crate::doctor::checks::upgrade::probes::{Asker, Direct, Outcome, find_direct};
+use crate::doctor::checks::upgrade::probes::{Asker, Direct, find_direct};
 use crate::doctor::checks::upgrade::reply::Case;
 use crate::doctor::code::Code;
 use crate::doctor::front::proxy_of;
@@ -18,80 +21,33 @@ pub(super) const DROPPED: Code = Code {
     fix: "In nginx: `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";`. Other proxies have their own switch for WebSocket.",
 };
 
-pub(super) const OWN_HEADER: Code = Code {
-    name: "upgrade.own-header",
-    severity: Severity::Error,
-    meaning: "A header that `--header` or the context adds breaks the handshake.",
-    cause: "The same request without the added headers is accepted.",
-    fix: "Leave that header out, or correct its value.",
-};
-
-/// What the second looks brought.
-#[derive(Default)]
-pub(super) struct Seen {
-    /// The same without the user's headers, where there are any.
-    pub(super) without_headers: Option<Outcome>,
-    /// nats-server around the proxy.
-    pub(super) direct: Option<Direct>,
-}
-
 /// Looks again, and names who dropped what.
-pub(super) async fn look(case: &mut Case<'_>, asker: &Asker, neighbours: &Neighbours) -> Finding {
+pub(super) async fn look(
+    case: &mut Case<'_>,
+    asker: &Asker,
+    neighbours: &Neighbours,
+    unverified: Option<Arc<ClientConfig>>,
+) -> Finding {
     let known = neighbours
         .monitoring
         .as_ref()
         .and_then(Monitoring::websocket_port);
-    let without = async {
-        if asker.options.headers.is_empty() {
-            return None;
-        }
-        Some(asker.ask(|request| request.headers.clear()).await)
-    };
     let provoke = async {
         match case.proxy {
             Some(_) => None,
             None => asker.provoke().await,
         }
     };
-    let (without_headers, provoked, direct) = join!(without, provoke, find_direct(asker, known));
+    let (provoked, direct) = join!(provoke, find_direct(asker, known, unverified));
     if case.proxy.is_none() {
         case.proxy = provoked.as_ref().and_then(proxy_of);
     }
-    judge(
-        case,
-        &Seen {
-            without_headers,
-            direct,
-        },
-    )
+    judge(case, direct.as_ref())
 }
 
 /// The cause.
-pub(super) fn judge(case: &Case<'_>, seen: &Seen) -> Finding {
+pub(super) fn judge(case: &Case<'_>, direct: Option<&Direct>) -> Finding {
     let place = case.target.host_and_port();
-    if seen
-        .without_headers
-        .as_ref()
-        .is_some_and(Outcome::is_switched)
-    {
-        let names: Vec<_> = case
-            .options
-            .headers
-            .iter()
-            .map(|(name, _)| format!("`{name}`"))
-            .collect();
-        return case
-            .finding(
-                &OWN_HEADER,
-                format!(
-                    "The header {} that was added to the request breaks the handshake.",
-                    names.join(", ")
-                ),
-            )
-            .because("The same request without it is accepted.")
-            .evidence("without it", "101")
-            .remedy("Leave that `--header` out, or correct its value.");
-    }
     let (who, passes) = match &case.proxy {
         Some(proxy) => (
             crate::doctor::front::subject(Some(proxy), &place),
@@ -112,12 +68,12 @@ pub(super) fn judge(case: &Case<'_>, seen: &Seen) -> Finding {
         ),
         None => finding,
     };
-    let finding = around(finding, &case.target.host, seen.direct.as_ref());
+    let finding = around(finding, &case.target.host, direct);
     pass_upgrade_on(
         finding,
         case.proxy.as_ref(),
         case.path(),
-        seen.direct.as_ref(),
+        direct,
     )
     .remedy("The log of nats-server names the header that it misses: `websocket handshake error: invalid value for header 'Upgrade'`, or `key missing`.")
 }
@@ -132,7 +88,7 @@ mod tests {
     #[test]
     fn nginx_is_named_and_gets_its_lines() {
         let reply = reply(&BY_NATS.replacen("\r\n", "\r\nServer: nginx/1.22.1\r\n", 1));
-        let finding = judge(&case("ws://h:1/nats", &reply), &Seen::default());
+        let finding = judge(&case("ws://h:1/nats", &reply), None);
         assert_eq!(
             finding.title,
             "nginx at h:1 does not pass the Upgrade header on to nats-server."
@@ -144,31 +100,12 @@ mod tests {
     #[test]
     fn who_has_no_name_is_not_called_nats_server() {
         let reply = reply(BY_NATS);
-        let finding = judge(&case("ws://h:1", &reply), &Seen::default());
+        let finding = judge(&case("ws://h:1", &reply), None);
         assert!(
             finding
                 .title
                 .starts_with("A proxy at h:1, or behind it, drops")
         );
         assert_eq!(finding.certainty, Certainty::Certain);
-    }
-
-    #[test]
-    fn our_own_header_is_our_own_doing() {
-        let reply = reply(BY_NATS);
-        let mut case = case("ws://h:1", &reply);
-        let mut options = case.options.clone();
-        options.headers = vec![("Content-Length".into(), "5".into())];
-        case.options = &options;
-        let seen = Seen {
-            without_headers: Some(Outcome::Switched {
-                reply: reply.clone(),
-                info: None,
-            }),
-            direct: None,
-        };
-        let finding = judge(&case, &seen);
-        assert_eq!(finding.code, OWN_HEADER.name);
-        assert!(finding.title.contains("`Content-Length`"));
     }
 }

@@ -40,8 +40,15 @@ pub(super) fn judge(case: &Case<'_>, direct: Option<&Direct>) -> Finding {
         _ => timeout(case),
     };
     let finding = around(finding, &case.target.host, direct);
+    let kind = case.proxy.as_ref().map(|proxy| proxy.kind);
+    // nginx says 502 where an upstream is dead: a 503 is its own.
+    if kind == Some(ProxyKind::Nginx) && case.reply.status == 503 {
+        return finding
+            .remedy("Look in nginx for what answers this host and path with 503: a `return 503`, a limit, a maintenance page. Its error log names a limit.")
+            .remedy("Behind an ingress: kubectl get endpoints SERVICE, which is empty while no pod of nats-server is ready.");
+    }
     let finding = point_at(finding, case.proxy.as_ref(), case.path(), direct);
-    match case.proxy.as_ref().map(|proxy| proxy.kind) {
+    match kind {
         Some(ProxyKind::Nginx) => finding.remedy(
             "The error log of nginx says which it is: `connect() failed (111: Connection refused)`, `SSL_do_handshake() failed`, or `upstream timed out`.",
         ),
@@ -153,7 +160,7 @@ mod tests {
         let direct = Direct {
             scheme: Scheme::Ws,
             port: 9999,
-            version: Some("2.15.1".into()),
+            version: "2.15.1".into(),
         };
         let finding = judge(&case("ws://h:1", &page), Some(&direct));
         assert!(finding.remedy[0].contains("proxy_pass http://127.0.0.1:9999;"));

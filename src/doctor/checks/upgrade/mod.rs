@@ -9,6 +9,7 @@ mod dropped;
 mod gateway;
 mod heads;
 mod origin;
+mod own;
 mod page;
 pub(crate) mod paths;
 mod plain;
@@ -54,7 +55,7 @@ pub(super) const CHECK: Check = Check {
         &redirect::TO_LOGIN,
         &redirect::ELSEWHERE,
         &dropped::DROPPED,
-        &dropped::OWN_HEADER,
+        &own::OWN_HEADER,
         &plain::PLAIN_TO_TLS,
         &plain::PROXY_PLAIN_TO_TLS,
         &codes::CLIENT_CERTIFICATE,
@@ -239,6 +240,11 @@ async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Findin
             return finding;
         }
     }
+    if reply.status >= 400
+        && let Some(finding) = own::look(&case, &asker).await
+    {
+        return finding;
+    }
     match reply.status {
         200..=299 => {
             let seen = page::look(&case, &asker).await;
@@ -250,12 +256,13 @@ async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Findin
         }
         400 if is_nats(reply) => {
             let neighbours = look_around(examination).await;
-            let finding = dropped::look(&mut case, &asker, &neighbours).await;
+            let finding =
+                dropped::look(&mut case, &asker, &neighbours, unverified(examination)).await;
             examination.learned.front = case.proxy;
             finding
         }
         400..=499 if is_plain_to_tls(reply) => {
-            plain::look(&case, &asker, unverified(examination)).await
+            plain::look(&mut case, &asker, unverified(examination)).await
         }
         403 => origin::judge_forbidden(&case, &trials),
         404 if is_nats(reply) => paths::mqtt(&case),
@@ -269,7 +276,7 @@ async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Findin
                 .monitoring
                 .as_ref()
                 .and_then(Monitoring::websocket_port);
-            let direct = find_direct(&asker, port).await;
+            let direct = find_direct(&asker, port, unverified(examination)).await;
             gateway::judge(&case, direct.as_ref())
         }
         _ => {

@@ -242,6 +242,7 @@ fn with_trials(finding: Finding, trials: &Trials) -> Finding {
         ("without Origin", &trials.without),
         ("with the origin of this host", &trials.own),
         ("with the other scheme", &trials.other_scheme),
+        ("with the name of a browser", &trials.browser),
     ]
     .into_iter()
     .filter_map(|(name, outcome)| outcome.as_ref().map(|outcome| (name, outcome)))

@@ -141,21 +141,29 @@ pub(crate) fn wrong_path(case: &Case<'_>, right: &str) -> Finding {
 pub(super) fn mqtt(case: &Case<'_>) -> Finding {
     let target = case.target;
     let path = case.path();
-    let right = path.strip_suffix("/mqtt").unwrap_or("/");
+    let why = "nats-server speaks NATS at every path but two: `.../mqtt` is for MQTT over WebSocket, `.../leafnode` for leaf nodes.";
+    let Some(right) = path.strip_suffix("/mqtt") else {
+        return case
+            .finding(&MQTT_PATH, format!("nats-server takes the connection for MQTT: something on the way turns the path `{path}` into one that ends in /mqtt."))
+            .because(why)
+            .remedy(format!(
+                "Take /mqtt out of the upstream address in {} (nginx: `proxy_pass http://HOST:PORT;`, without a path).",
+                case.proxy_name()
+            ));
+    };
     let right = if right.is_empty() { "/" } else { right };
     let url = url_of(target.scheme, &target.host, target.port, right);
-    let title = if path.ends_with("/mqtt") {
+    case.finding(
+        &MQTT_PATH,
         format!(
             "The path `{path}` ends in /mqtt, so that nats-server takes the connection for MQTT."
-        )
-    } else {
-        format!(
-            "nats-server takes the connection for MQTT: something on the way turns the path `{path}` into one that ends in /mqtt."
-        )
-    };
-    case.finding(&MQTT_PATH, title)
-        .because("nats-server speaks NATS at every path but two: `.../mqtt` is for MQTT over WebSocket, `.../leafnode` for leaf nodes.")
-        .paste("Leave /mqtt out of the URL:", &[&format!("natsbench doctor --server {url}")])
+        ),
+    )
+    .because(why)
+    .paste(
+        "Leave /mqtt out of the URL:",
+        &[&format!("natsbench doctor --server {url}")],
+    )
 }
 
 /// A proxy says 404, and no other path that was tried is the right one.

@@ -8,7 +8,7 @@ use crate::doctor::checks::upgrade::advice::around;
 use crate::doctor::checks::upgrade::probes::{Asker, Outcome, find_direct, url_of};
 use crate::doctor::checks::upgrade::reply::{Case, is_go_plain_to_tls};
 use crate::doctor::code::Code;
-use crate::doctor::front::ProxyKind;
+use crate::doctor::front::{ProxyKind, proxy_of};
 use crate::net::target::Scheme;
 use crate::results::doctor::{Certainty, Finding, Severity};
 
@@ -30,11 +30,11 @@ pub(super) const PROXY_PLAIN_TO_TLS: Code = Code {
 
 /// Asks the port for TLS, and judges.
 pub(super) async fn look(
-    case: &Case<'_>,
+    case: &mut Case<'_>,
     asker: &Asker,
     unverified: Option<Arc<ClientConfig>>,
 ) -> Finding {
-    let with_tls = match unverified {
+    let with_tls = match unverified.clone() {
         Some(tls) if asker.target.scheme == Scheme::Ws => {
             let mut other = asker.clone().unverified(tls);
             other.target.scheme = Scheme::Wss;
@@ -42,30 +42,40 @@ pub(super) async fn look(
         }
         _ => None,
     };
+    if case.proxy.is_none()
+        && let Some(outcome) = &with_tls
+        && spoke_tls(outcome) == Some(false)
+    {
+        case.proxy = asker.provoke().await.as_ref().and_then(proxy_of);
+    }
     let finding = judge(case, with_tls.as_ref());
     if finding.code == PROXY_PLAIN_TO_TLS.name {
-        let direct = find_direct(asker, None).await;
+        let direct = find_direct(asker, None, unverified).await;
         return around(finding, &case.target.host, direct.as_ref());
     }
     finding
 }
 
-/// Whether something spoke TLS there.
-fn spoke_tls(with_tls: &Outcome) -> bool {
-    matches!(with_tls, Outcome::Switched { .. } | Outcome::Refused(_))
+/// Whether something spoke TLS there; `None` where that did not become clear.
+fn spoke_tls(with_tls: &Outcome) -> Option<bool> {
+    match with_tls {
+        Outcome::Switched { .. } | Outcome::Refused(_) => Some(true),
+        // The answer to the TLS handshake was in clear.
+        Outcome::Failed(text) => text.contains("InvalidContentType").then_some(false),
+    }
 }
 
 /// The cause; `with_tls` is what the same port answers inside TLS.
 pub(super) fn judge(case: &Case<'_>, with_tls: Option<&Outcome>) -> Finding {
     // The error page of a proxy is about its own port; the text of Go that a proxy passes on is about the port behind.
     let is_behind = is_go_plain_to_tls(case.reply)
-        && match (&case.proxy, with_tls) {
-            (_, Some(with_tls)) if spoke_tls(with_tls) => false,
+        && match (&case.proxy, with_tls.and_then(spoke_tls)) {
+            (_, Some(spoke_tls)) => !spoke_tls,
             (Some(proxy), _) => proxy.kind != ProxyKind::Caddy,
             (None, _) => case.target.scheme == Scheme::Wss || case.reply.http_minor == 1,
         };
     if is_behind {
-        return behind(case);
+        return behind(case, with_tls);
     }
     let target = case.target;
     let url = url_of(Scheme::Wss, &target.host, target.port, case.path());
@@ -94,7 +104,7 @@ pub(super) fn judge(case: &Case<'_>, with_tls: Option<&Outcome>) -> Finding {
     )
 }
 
-fn behind(case: &Case<'_>) -> Finding {
+fn behind(case: &Case<'_>, with_tls: Option<&Outcome>) -> Finding {
     let finding = case
         .finding(
             &PROXY_PLAIN_TO_TLS,
@@ -107,10 +117,10 @@ fn behind(case: &Case<'_>) -> Finding {
             ),
         )
         .because("The answer comes from the TLS port behind the proxy: it got a request without TLS. The URL is right.");
-    let finding = if case.proxy.is_some() {
-        finding
-    } else {
-        finding.certainty(Certainty::Likely)
+    let finding = match with_tls.and_then(spoke_tls) {
+        Some(false) => finding.evidence("TLS at this port", "not spoken"),
+        _ if case.proxy.is_some() => finding,
+        _ => finding.certainty(Certainty::Likely),
     };
     let finding = match case.proxy.as_ref().map(|proxy| proxy.kind) {
         Some(ProxyKind::Nginx) | None => finding.paste(
@@ -163,6 +173,18 @@ mod tests {
         let bare = reply(GO);
         let finding = judge(&case("wss://h:1", &bare), None);
         assert_eq!(finding.code, PROXY_PLAIN_TO_TLS.name);
+    }
+
+    #[test]
+    fn a_port_that_speaks_no_tls_cannot_be_what_wants_it() {
+        let bare = reply(GO);
+        let failed = Outcome::Failed("received corrupt message of type InvalidContentType".into());
+        let finding = judge(&case("ws://h:1", &bare), Some(&failed));
+        assert_eq!(finding.code, PROXY_PLAIN_TO_TLS.name);
+        // What fails for another reason says nothing.
+        let failed = Outcome::Failed("no answer".into());
+        let finding = judge(&case("ws://h:1", &bare), Some(&failed));
+        assert_eq!(finding.code, PLAIN_TO_TLS.name);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::doctor::checks::upgrade::reply::is_plain_to_tls;
 use crate::doctor::examination::Examination;
 use crate::net::dial::{DialOptions, await_info, start_tls, upgrade_request};
 use crate::net::probe;
@@ -244,12 +245,15 @@ async fn info_behind(stream: Stream, upgraded: Upgraded) -> Option<ServerInfo> {
 pub(crate) struct Direct {
     pub(crate) scheme: Scheme,
     pub(crate) port: u16,
-    /// `None` where TLS keeps it from being seen.
-    pub(crate) version: Option<String>,
+    pub(crate) version: String,
 }
 
 /// Looks for nats-server itself on the same machine, around the proxy. What is found need not be the server behind it.
-pub(super) async fn find_direct(asker: &Asker, known: Option<u16>) -> Option<Direct> {
+pub(super) async fn find_direct(
+    asker: &Asker,
+    known: Option<u16>,
+    unverified: Option<Arc<ClientConfig>>,
+) -> Option<Direct> {
     let own = asker.address.port();
     let near = [
         own.checked_sub(1),
@@ -270,34 +274,33 @@ pub(super) async fn find_direct(asker: &Asker, known: Option<u16>) -> Option<Dir
     let mut tasks = JoinSet::new();
     for (idx, port) in ports.into_iter().enumerate() {
         let asker = asker.at_port(Scheme::Ws, port);
-        tasks.spawn(async move { (idx, direct_at(&asker).await) });
+        let tls = unverified.clone();
+        tasks.spawn(async move { (idx, direct_at(&asker, tls).await) });
     }
     let mut found = tasks.join_all().await;
     found.sort_by_key(|(idx, _)| *idx);
     found.into_iter().find_map(|(_, direct)| direct)
 }
 
-async fn direct_at(asker: &Asker) -> Option<Direct> {
+async fn direct_at(asker: &Asker, unverified: Option<Arc<ClientConfig>>) -> Option<Direct> {
     let port = asker.target.port;
-    match asker.ask(|_| ()).await {
+    let (scheme, outcome) = match asker.ask(|_| ()).await {
+        Outcome::Refused(reply) if is_plain_to_tls(&reply) => {
+            let with_tls = asker.at_port(Scheme::Wss, port).unverified(unverified?);
+            (Scheme::Wss, with_tls.ask(|_| ()).await)
+        }
+        outcome => (Scheme::Ws, outcome),
+    };
+    match outcome {
         // Another proxy before the same server is not the server.
         Outcome::Switched {
             reply,
             info: Some(info),
         } if reply.header("Server").is_none() && info.port == port => Some(Direct {
-            scheme: Scheme::Ws,
+            scheme,
             port,
-            version: Some(info.version.clone()),
+            version: info.version.clone(),
         }),
-        Outcome::Refused(reply)
-            if super::reply::is_plain_to_tls(&reply) && reply.header("Server").is_none() =>
-        {
-            Some(Direct {
-                scheme: Scheme::Wss,
-                port,
-                version: None,
-            })
-        }
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use crate::doctor::checks::upgrade::codes::{
     SERVER_ERROR, TIMED_OUT_REQUEST, TOO_LARGE, UNAUTHORIZED, UNEXPECTED, UPGRADE_REQUIRED,
 };
 use crate::doctor::checks::upgrade::reply::{Case, short};
+use crate::doctor::front::ProxyKind;
 use crate::results::doctor::{Certainty, Finding};
 
 /// The cause, by the status alone.
@@ -99,7 +100,7 @@ fn unauthorized(case: &Case<'_>) -> Finding {
         )
     };
     match &case.proxy {
-        Some(proxy) if proxy.kind == crate::doctor::front::ProxyKind::Nginx => finding.paste(
+        Some(proxy) if proxy.kind == ProxyKind::Nginx && wanted == "basic" => finding.paste(
             format!("Or let nats-server alone decide who may in: in the nginx `location {}`", case.path()),
             &["auth_basic off;"],
         ),

@@ -81,11 +81,7 @@ pub(super) fn judge(case: &Case<'_>, reason: &str, again: Option<&str>) -> Findi
             .remedy(format!("Have {} pass `Sec-WebSocket-Accept` on as it is.", case.proxy_name())),
         Some(_) if reason.contains("Sec-WebSocket-Accept") => wrong_accept(case, reason, again),
         Some(_) if reply.header("Sec-WebSocket-Protocol").is_some() && reason.contains("subprotocol") => {
-            let chosen = short(reply.header("Sec-WebSocket-Protocol").unwrap_or_default(), 60);
-            case.finding(&SUBPROTOCOL, format!("{who} chooses the subprotocol `{chosen}`, which nobody asked for: it is not NATS."))
-                .certainty(Certainty::Likely)
-                .because("nats-server chooses no subprotocol for NATS.")
-                .remedy("Correct the port or the path of the URL.")
+            subprotocol(case)
         }
         Some(_) => case
             .finding(&EXTENSION, format!("{who} negotiates WebSocket extensions by its own rules."))
@@ -94,6 +90,32 @@ pub(super) fn judge(case: &Case<'_>, reason: &str, again: Option<&str>) -> Findi
             .evidence("what is wrong", short(reason, 160))
             .remedy(format!("Switch compression of WebSocket off in {}, or run without `--compression`.", case.proxy_name())),
     }
+}
+
+fn subprotocol(case: &Case<'_>) -> Finding {
+    let who = case.subject();
+    let chosen = case
+        .reply
+        .header("Sec-WebSocket-Protocol")
+        .unwrap_or_default();
+    let chosen = short(chosen, 60);
+    if chosen == "mqtt" {
+        return case
+            .finding(&SUBPROTOCOL, format!("{who} speaks MQTT over WebSocket, not NATS: it chooses the subprotocol `mqtt`."))
+            .certainty(Certainty::Likely)
+            .because("nats-server does so where the path that reaches it ends in `/mqtt`; other MQTT brokers always do.")
+            .remedy("Correct the port or the path of the URL.")
+            .remedy("If a proxy leads to nats-server, take `/mqtt` out of its upstream address.");
+    }
+    case.finding(
+        &SUBPROTOCOL,
+        format!(
+            "{who} chooses the subprotocol `{chosen}`, which nobody asked for: it is not NATS."
+        ),
+    )
+    .certainty(Certainty::Likely)
+    .because("nats-server chooses no subprotocol for NATS.")
+    .remedy("Correct the port or the path of the URL.")
 }
 
 fn wrong_accept(case: &Case<'_>, reason: &str, again: Option<&str>) -> Finding {
