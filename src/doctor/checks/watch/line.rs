@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{MonoNanos, mono_now};
@@ -24,6 +24,17 @@ const MAX_ERRORS: usize = 16;
 const ANSWERED_NS: u64 = 1_500_000_000;
 /// What counts as traffic of the present.
 const RECENT_NS: u64 = 1_000_000_000;
+
+/// The moment so much later than now.
+pub(super) fn after(duration: Duration) -> MonoNanos {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    mono_now().plus(nanos)
+}
+
+/// What is left until then.
+pub(super) fn left_until(moment: MonoNanos) -> Duration {
+    Duration::from_nanos(moment.since(mono_now()))
+}
 
 /// What a connection is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +228,7 @@ impl Watched {
     /// Watches it until it ends, or until it is told to stop.
     pub(super) async fn run(mut self) -> Line {
         let is_kept = self.line.kind == Kind::KeptAlive;
-        let mut next_ping = Instant::now() + KEEP_ALIVE;
+        let mut next_ping = after(KEEP_ALIVE);
         let mut is_checked = false;
         self.report(What::Opened).await;
         loop {
@@ -227,7 +238,7 @@ impl Watched {
             }
             self.flush().await;
             let has_asked = self.line.asked.is_some();
-            let overdue = Instant::now() + self.patience_left();
+            let patience = self.patience_left();
             // All are cancel-safe: reading keeps what has come in the session, the others only wait.
             tokio::select! {
                 biased;
@@ -243,11 +254,11 @@ impl Watched {
                     is_checked = true;
                     self.ask();
                 }
-                () = sleep_until(next_ping), if is_kept && !has_asked => {
+                () = sleep(left_until(next_ping)), if is_kept && !has_asked => {
                     self.ask();
-                    next_ping = Instant::now() + KEEP_ALIVE;
+                    next_ping = after(KEEP_ALIVE);
                 }
-                () = sleep_until(overdue), if has_asked && !self.line.is_silent => {
+                () = sleep(patience), if has_asked && !self.line.is_silent => {
                     self.line.is_silent = true;
                     self.report(What::Silent).await;
                 }

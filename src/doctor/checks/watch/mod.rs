@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::checks::health::front_of;
 use crate::doctor::checks::watch::again::{Again, Backend, look_again};
 use crate::doctor::checks::watch::findings::Scene;
-use crate::doctor::checks::watch::line::{Kind, Line, Note, PATIENCE, What};
+use crate::doctor::checks::watch::line::{Kind, Line, Note, PATIENCE, What, after, left_until};
 use crate::doctor::checks::watch::opening::{Opening, STAGGER};
 use crate::doctor::checks::watch::verdict::{Seen, judge};
 use crate::doctor::examination::Examination;
@@ -62,7 +62,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
         Ok(watching) => watching,
         Err(looked) => return looked,
     };
-    let ends = Instant::now() + duration + silence_before(duration);
+    let ends = after(duration + silence_before(duration));
     let outcome = watching.watch(examination, &options, ends).await;
     let backend = match &outcome {
         Some(Again::Refused) => again::backend(examination).await,
@@ -152,7 +152,7 @@ impl Watching {
         &mut self,
         examination: &Examination<'_>,
         options: &DialOptions,
-        ends: Instant,
+        ends: MonoNanos,
     ) -> Option<Again> {
         loop {
             // All are cancel-safe.
@@ -160,7 +160,7 @@ impl Watching {
                 biased;
                 () = examination.stop.cancelled() => return None,
                 Some(note) = self.notes.recv() => self.note(note),
-                () = sleep_until(ends) => break,
+                () = sleep(left_until(ends)) => break,
             }
             if self.is_troubled() {
                 let again = self.investigate(examination, options).await;
@@ -170,7 +170,7 @@ impl Watching {
             }
         }
         // A connection that was forgotten on the way looks alive until something is sent on it.
-        self.check(Instant::now() + PATIENCE + MARGIN).await;
+        self.check(PATIENCE + MARGIN).await;
         if self.is_troubled() {
             return Some(self.investigate(examination, options).await);
         }
@@ -208,19 +208,19 @@ impl Watching {
     }
 
     /// Takes notes until then, or until `is_enough`.
-    async fn listen(&mut self, until: Instant, is_enough: impl Fn(&Self) -> bool) {
+    async fn listen(&mut self, until: MonoNanos, is_enough: impl Fn(&Self) -> bool) {
         while !is_enough(self) {
             tokio::select! {
                 Some(note) = self.notes.recv() => self.note(note),
-                () = sleep_until(until) => return,
+                () = sleep(left_until(until)) => return,
             }
         }
     }
 
     /// Has every connection send PING, and waits for the answers.
-    async fn check(&mut self, until: Instant) {
+    async fn check(&mut self, limit: Duration) {
         self.order_check();
-        self.listen(until, |watching| !watching.asked.contains(&true))
+        self.listen(after(limit), |watching| !watching.asked.contains(&true))
             .await;
     }
 
@@ -233,7 +233,8 @@ impl Watching {
 
     /// Something has ended, or does not answer: looks what a new connection meets, and waits for what the others do.
     async fn investigate(&mut self, examination: &Examination<'_>, options: &DialOptions) -> Again {
-        let begun = Instant::now();
+        let patience = after(PATIENCE + MARGIN);
+        let begun = mono_now();
         if self.standings.contains(&Standing::Silent) {
             self.order_check();
         }
@@ -244,10 +245,8 @@ impl Watching {
                 Some(note) = self.notes.recv() => self.note(note),
             }
         };
-        self.listen(begun + PATIENCE + MARGIN, |watching| {
-            !watching.asked.contains(&true)
-        })
-        .await;
+        self.listen(patience, |watching| !watching.asked.contains(&true))
+            .await;
         let wait = if again.works() && !self.is_told && !self.is_lame_duck {
             // Until those that were opened later have come to the same age, and to the same silence.
             let n_later = self.standings.len().saturating_sub(1);
@@ -255,8 +254,9 @@ impl Watching {
         } else {
             GATHER
         };
+        let spent = Duration::from_nanos(mono_now().since(begun));
         if self.standings.contains(&Standing::Ended) {
-            self.listen(begun + wait, |watching| {
+            self.listen(after(wait.saturating_sub(spent)), |watching| {
                 let mut standings = watching.standings.iter();
                 standings.all(|standing| matches!(standing, Standing::Ended | Standing::NotOpened))
             })

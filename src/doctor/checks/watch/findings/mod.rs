@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::doctor::checks::health::Front;
 use crate::doctor::checks::watch::again::{Again, Backend};
 use crate::doctor::checks::watch::codes;
-use crate::doctor::checks::watch::line::Line;
+use crate::doctor::checks::watch::line::{Kind, Line};
 use crate::doctor::checks::watch::verdict::{Seen, Verdict};
 use crate::doctor::checks::watch::{name_of, seconds};
 use crate::results::doctor::{Certainty, Finding};
@@ -234,24 +234,33 @@ impl Scene {
         let seen = &self.seen;
         let ended = seen.lines.iter().find(|line| line.end.is_some());
         let (how, idle) = ended.map_or((String::new(), Duration::ZERO), |line| {
-            let how = line
-                .end
-                .as_ref()
-                .map_or_else(String::new, |(_, end)| end.text());
-            (how, line.idle_for(seen.now))
+            let how = line.end.as_ref().map(|(_, end)| end.text());
+            (how.unwrap_or_default(), line.idle_for(seen.now))
         });
-        codes::CUT
+        let is_busy_over = seen
+            .lines
+            .iter()
+            .any(|line| line.kind == Kind::KeptAlive && line.end.is_some());
+        let finding = codes::CUT
             .finding(format!(
                 "A connection to {} was cut, and nothing shows by whom: {how}.",
                 self.place
             ))
             .because("It ended without the server saying why. What else was seen fits more than one cause.")
             .remedy("Watch for longer, and look for the same moment in the logs of the server and of what lies between.")
-            .certainty(Certainty::Possible)
-            .or(
+            .certainty(Certainty::Possible);
+        let finding = if is_busy_over {
+            finding.or(
+                "A limit of bytes or messages for each connection in a proxy",
+                "it happens the sooner the more is sent",
+            )
+        } else {
+            finding.or(
                 &format!("An idle time-out of {} in a proxy", seconds(idle)),
                 "it happens again after the same silence, and not to a connection with traffic",
             )
+        };
+        finding
             .or(
                 "A proxy that was restarted or limits connections",
                 "its log shows it",
