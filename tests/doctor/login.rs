@@ -390,6 +390,15 @@ fn limits_of_subscriptions_are_named() {
 }
 
 #[test]
+fn subjects_that_are_too_many_together_are_found() {
+    on_all_versions("max_subscriptions: 2", |broker| {
+        diagnose(&broker.ws_url(), &["a", "b"]).is_healthy();
+        let diagnosis = diagnose(&broker.ws_url(), &["a", "b", "c"]);
+        diagnosis.fails_with("permissions.too-many-subscriptions");
+    });
+}
+
+#[test]
 fn permissions_that_cannot_be_seen_are_a_warning() {
     let config = permitted("subscribe: [\"rounds.>\", \"_INBOX.>\"], publish: [\"rounds.>\"]");
     on_all_versions(&config, |broker| {
@@ -442,6 +451,14 @@ fn a_marked_message_comes_back() {
         let args = ["--publish", "rounds.game.x", "--payload-size", "4097"];
         diagnose(&broker.ws_url(), &args).fails_with("round-trip.payload-too-large");
     });
+}
+
+#[test]
+fn a_message_comes_back_where_only_one_connection_is_allowed() {
+    let broker = broker("max_connections: 1");
+    let diagnosis = diagnose(&broker.ws_url(), &["--publish", "rounds.game.x"]);
+    diagnosis.is_healthy();
+    assert!(fact(&diagnosis, "message there and back").is_some());
 }
 
 #[test]
