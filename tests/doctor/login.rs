@@ -529,7 +529,7 @@ fn a_path_that_stops_after_some_bytes_is_told_from_a_frozen_server() {
         let broker = Broker::builder().version(version).start();
         for n_bytes in [900, 3_000] {
             let path = stopping_after(&broker, n_bytes);
-            let diagnosis = diagnose(&path.ws_url(), &["--timeout", "2s"]);
+            let diagnosis = diagnose(&path.ws_url(), &["--timeout", "1s"]);
             let finding = diagnosis.fails_with("connect.no-answer");
             assert!(text_of(finding).contains("stops forwarding"), "{finding:#}");
         }

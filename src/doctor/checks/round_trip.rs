@@ -397,12 +397,12 @@ fn mapped(subject: &str, other: &str) -> Finding {
 fn lost(examination: &Examination<'_>, subject: &str, hears_all: bool) -> Finding {
     let permissions = &examination.learned.identity.permissions;
     let where_else = if hears_all {
-        "nor anywhere else that this user may listen"
+        "It did not come under another subject that this user may listen to either."
     } else {
-        "and listening everywhere (`>`) is not allowed to this user"
+        "Listening to everything (`>`) was refused, so that it may have come under another subject."
     };
     LOST.finding(format!("A message published to `{subject}` was accepted, and did not come back to a subscriber of `{subject}`."))
-        .because(format!("A second connection of the same user was subscribed before it was sent. It arrived neither there within {}, {where_else}.", format_duration(PATIENCE)))
+        .because(format!("A second connection of the same user was subscribed before it was sent, and got nothing within {}. {where_else}", format_duration(PATIENCE)))
         .evidence("permissions", permissions.as_ref().map_or_else(|| "none known".to_owned(), ToString::to_string))
         .certainty(Certainty::Possible)
         .remedy("Look into `mappings`, `imports` and `exports` of the account, and into the denied subjects of the user.")
