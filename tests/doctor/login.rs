@@ -390,6 +390,15 @@ fn limits_of_subscriptions_are_named() {
 }
 
 #[test]
+fn subjects_that_are_too_many_together_are_found() {
+    on_all_versions("max_subscriptions: 2", |broker| {
+        diagnose(&broker.ws_url(), &["a", "b"]).is_healthy();
+        let diagnosis = diagnose(&broker.ws_url(), &["a", "b", "c"]);
+        diagnosis.fails_with("permissions.too-many-subscriptions");
+    });
+}
+
+#[test]
 fn permissions_that_cannot_be_seen_are_a_warning() {
     let config = permitted("subscribe: [\"rounds.>\", \"_INBOX.>\"], publish: [\"rounds.>\"]");
     on_all_versions(&config, |broker| {
@@ -442,6 +451,14 @@ fn a_marked_message_comes_back() {
         let args = ["--publish", "rounds.game.x", "--payload-size", "4097"];
         diagnose(&broker.ws_url(), &args).fails_with("round-trip.payload-too-large");
     });
+}
+
+#[test]
+fn a_message_comes_back_where_only_one_connection_is_allowed() {
+    let broker = broker("max_connections: 1");
+    let diagnosis = diagnose(&broker.ws_url(), &["--publish", "rounds.game.x"]);
+    diagnosis.is_healthy();
+    assert!(fact(&diagnosis, "message there and back").is_some());
 }
 
 #[test]
@@ -512,7 +529,7 @@ fn a_path_that_stops_after_some_bytes_is_told_from_a_frozen_server() {
         let broker = Broker::builder().version(version).start();
         for n_bytes in [900, 3_000] {
             let path = stopping_after(&broker, n_bytes);
-            let diagnosis = diagnose(&path.ws_url(), &["--timeout", "2s"]);
+            let diagnosis = diagnose(&path.ws_url(), &["--timeout", "1s"]);
             let finding = diagnosis.fails_with("connect.no-answer");
             assert!(text_of(finding).contains("stops forwarding"), "{finding:#}");
         }

@@ -11,7 +11,9 @@ use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::checks::connect::{Trouble, report_silence};
 use crate::doctor::checks::permissions::publish_denied_for;
 use crate::doctor::code::Code;
-use crate::doctor::conversation::{Answer, Conversation, End, Heard, err_line, random_token};
+use crate::doctor::conversation::{
+    Answer, Conversation, End, Heard, err_line, excerpt, random_token,
+};
 use crate::doctor::examination::Examination;
 use crate::protocol::ServerErrorKind;
 use crate::results::doctor::{Certainty, Finding, Severity};
@@ -103,6 +105,10 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
         return Looked::Unable("there is no login".to_owned());
     };
     let mut listener = listen(examination, &subject).await;
+    // Without a second connection, the same one has to listen.
+    let own_sid = listener
+        .is_none()
+        .then(|| conversation.subscribe(&subject, None));
     let begun = mono_now();
     conversation.publish(&subject, None, &payload);
     let limit = examination.step_limit();
@@ -111,7 +117,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
             let hearing = hear(listener, &subject, &payload, limit);
             send_and_hear(&mut conversation, limit, hearing).await
         }
-        None => (conversation.settle(limit).await, Fate::Missing),
+        None => hear_ourselves(&mut conversation, own_sid, &payload, limit).await,
     };
     if let Err(looked) = look_at_answer(examination, conversation, &subject, &answer).await {
         return looked;
@@ -218,20 +224,50 @@ async fn send_and_hear(
     }
 }
 
+/// Sends what is queued, and looks for the message among what comes back on the same connection.
+async fn hear_ourselves(
+    conversation: &mut Conversation,
+    sid: Option<u64>,
+    payload: &[u8],
+    limit: Duration,
+) -> (Answer, Fate) {
+    let mut answer = conversation.settle(limit).await;
+    let at = conversation.received_at();
+    // That it may not be subscribed to is no refusal of the message.
+    answer
+        .errors
+        .retain(|text| ServerErrorKind::classify(text) != ServerErrorKind::SubscribePermission);
+    let has_come = answer
+        .messages
+        .iter()
+        .any(|heard| Some(heard.sid) == sid && is_ours(heard, payload));
+    if let Some(sid) = sid {
+        conversation.unsubscribe(sid);
+    }
+    let fate = if has_come {
+        Fate::Arrived(at)
+    } else {
+        Fate::Missing
+    };
+    (answer, fate)
+}
+
+fn is_ours(heard: &Heard, payload: &[u8]) -> bool {
+    heard.payload_bytes == payload.len() && payload.starts_with(&heard.payload)
+}
+
 /// Waits for the message.
 async fn hear(listener: &mut Listener, subject: &str, payload: &[u8], limit: Duration) -> Fate {
     if listener.sid.is_none() && !listener.hears_all {
         return Fate::Missing;
     }
-    let is_ours =
-        |heard: &Heard| heard.payload_bytes == payload.len() && payload.starts_with(&heard.payload);
     let mut moved = None;
     let mut arrived = false;
     let mut patience = limit.min(PATIENCE);
     // What comes under another subject is waited on a little longer.
     for _ in 0..2 {
         let mut look = |heard: &Heard| {
-            if !is_ours(heard) {
+            if !is_ours(heard, payload) {
                 return ControlFlow::Continue(());
             }
             arrived = heard.subject == subject;
@@ -293,7 +329,7 @@ fn refused(examination: &Examination<'_>, subject: &str, words: &str) -> Finding
                 &["nsc edit account --name ACCOUNT --payload -1", "nsc edit user --name USER --payload -1"],
             ),
         _ => REFUSED
-            .finding(format!("The server refuses a message to `{subject}`: {words}."))
+            .finding(format!("The server refuses a message to `{subject}`: {}.", excerpt(words)))
             .because("The server has a reason of its own, which it gives in these words.")
             .remedy("Look into the log of the server for more."),
     }
@@ -328,7 +364,7 @@ fn judge(
         }
         Fate::Missing => match listener {
             None => Looked::At(format!(
-                "published to {subject}; there was no second connection to listen with"
+                "published to {subject}; it did not come back on the same connection, and there was no second one to listen with"
             )),
             Some(listener) if listener.sid.is_none() => Looked::At(format!(
                 "published to {subject}, which may not be subscribed to: whether it arrives cannot be seen"
@@ -361,12 +397,12 @@ fn mapped(subject: &str, other: &str) -> Finding {
 fn lost(examination: &Examination<'_>, subject: &str, hears_all: bool) -> Finding {
     let permissions = &examination.learned.identity.permissions;
     let where_else = if hears_all {
-        "nor anywhere else that this user may listen"
+        "It did not come under another subject that this user may listen to either."
     } else {
-        "and listening everywhere (`>`) is not allowed to this user"
+        "Listening to everything (`>`) was refused, so that it may have come under another subject."
     };
     LOST.finding(format!("A message published to `{subject}` was accepted, and did not come back to a subscriber of `{subject}`."))
-        .because(format!("A second connection of the same user was subscribed before it was sent. It arrived neither there within {}, {where_else}.", format_duration(PATIENCE)))
+        .because(format!("A second connection of the same user was subscribed before it was sent, and got nothing within {}. {where_else}", format_duration(PATIENCE)))
         .evidence("permissions", permissions.as_ref().map_or_else(|| "none known".to_owned(), ToString::to_string))
         .certainty(Certainty::Possible)
         .remedy("Look into `mappings`, `imports` and `exports` of the account, and into the denied subjects of the user.")

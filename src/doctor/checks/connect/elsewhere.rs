@@ -1,6 +1,6 @@
 //! Credentials that the client port of the same server accepts, and its WebSocket does not.
 
-use crate::protocol::{Credentials, UserClaims};
+use crate::protocol::Credentials;
 use crate::results::doctor::{Certainty, Finding};
 
 use super::codes;

@@ -149,6 +149,9 @@ async fn ask_all(
         seen.push(typed.clone());
         texts.push(subjects::look(examination, conversation, user, typed).await?);
     }
+    if seen.len() > 1 {
+        subjects::look_at_all(examination, conversation, &seen).await?;
+    }
     if examination.plan.request {
         texts.push(request::look(examination, conversation, user).await?);
     }

@@ -1,7 +1,8 @@
 //! One subject: may it be subscribed to, what may be in its place, and is anything of it left out in silence?
 
+use crate::doctor::check::CheckId;
 use crate::doctor::checks::connect::Trouble;
-use crate::doctor::conversation::{Answer, Conversation, End, err_line};
+use crate::doctor::conversation::{Answer, Conversation, End, err_line, excerpt};
 use crate::doctor::examination::Examination;
 use crate::protocol::ServerErrorKind;
 use crate::results::doctor::{Certainty, Finding};
@@ -54,12 +55,52 @@ pub(super) async fn look(
             (finding, format!("{subject} has too many tokens"))
         }
         Said::Other(kind, words) => {
-            let finding = other(kind, &words, subject).evidence("server", err_line(&words));
+            let finding =
+                other(kind, &words, &format!("`{subject}`")).evidence("server", err_line(&words));
             (finding, format!("{subject}: {}", err_line(&words)))
         }
     };
     examination.find(finding);
     Ok(text)
+}
+
+/// All of them at the same time: each may be allowed, and all together be too many.
+pub(super) async fn look_at_all(
+    examination: &mut Examination<'_>,
+    conversation: &mut Conversation,
+    subjects: &[String],
+) -> Result<(), Trouble> {
+    let queue = examination.plan.queue.clone();
+    let sids: Vec<u64> = subjects
+        .iter()
+        .map(|subject| conversation.subscribe(subject, queue.as_deref()))
+        .collect();
+    let answer = conversation.settle(examination.second_look_limit()).await;
+    for sid in sids {
+        conversation.unsubscribe(sid);
+    }
+    let mut errors = answer.errors.iter();
+    let too_many = errors
+        .find(|text| ServerErrorKind::classify(text) == ServerErrorKind::MaximumSubscriptions);
+    let is_known = examination
+        .findings_of(CheckId::Permissions)
+        .any(|finding| finding.code == codes::TOO_MANY_SUBSCRIPTIONS.name);
+    if let Some(words) = too_many
+        && !is_known
+    {
+        let kind = ServerErrorKind::MaximumSubscriptions;
+        let finding = other(kind, words, "all of the subjects").evidence("server", err_line(words));
+        examination.find(finding);
+    }
+    trouble_of(&answer)
+}
+
+fn trouble_of(answer: &Answer) -> Result<(), Trouble> {
+    match &answer.end {
+        End::Pong | End::Enough => Ok(()),
+        End::Silence => Err(Trouble::Silent),
+        End::Ended(error) => Err(Trouble::of(error)),
+    }
 }
 
 /// Subscribes and unsubscribes in one packet, so that as good as nothing is delivered, and nothing is taken from the
@@ -74,11 +115,8 @@ pub(super) async fn subscribe_shortly(
         conversation.unsubscribe(sid);
     }
     let answer = conversation.settle(examination.second_look_limit()).await;
-    match &answer.end {
-        End::Pong | End::Enough => Ok(answer),
-        End::Silence => Err(Trouble::Silent),
-        End::Ended(error) => Err(Trouble::of(error)),
-    }
+    trouble_of(&answer)?;
+    Ok(answer)
 }
 
 fn said_of(answer: &Answer) -> Said {
@@ -248,19 +286,27 @@ pub(super) fn too_many_tokens(subject: &str) -> Finding {
 fn other(kind: ServerErrorKind, words: &str, subject: &str) -> Finding {
     match kind {
         ServerErrorKind::MaximumSubscriptions => codes::TOO_MANY_SUBSCRIPTIONS
-            .finding(format!("The server takes no more subscriptions, so that `{subject}` cannot be subscribed to."))
+            .finding(format!(
+                "The server takes no more subscriptions: it refuses {subject}."
+            ))
             .because("The limit of the connection or of the account is reached.")
             .certainty(Certainty::Certain)
             .paste(
                 "Raise the limit, in nats.conf or in the JWT of the account:",
-                &["max_subscriptions: 0   # no limit", "nsc edit account --name ACCOUNT --subscriptions -1"],
+                &[
+                    "max_subscriptions: 0   # no limit",
+                    "nsc edit account --name ACCOUNT --subscriptions -1",
+                ],
             ),
         ServerErrorKind::InvalidSubject => codes::INVALID_SUBJECT
-            .finding(format!("The server calls the subject `{subject}` invalid."))
+            .finding(format!("The server calls the subject {subject} invalid."))
             .because("Dots separate tokens: none may be empty, and `>` can only be the last one.")
             .remedy("Correct the subject."),
         _ => codes::SUBSCRIBE_REFUSED
-            .finding(format!("The server refuses a subscription to `{subject}`: {words}."))
+            .finding(format!(
+                "The server refuses a subscription to {subject}: {}.",
+                excerpt(words)
+            ))
             .because("The server has a reason of its own, which it gives in these words.")
             .remedy("Look into the log of the server for more."),
     }
