@@ -5,6 +5,7 @@
 //! nats-server on.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::net::ws::upgrade::HttpReply;
 use crate::report::message::harmless;
@@ -53,6 +54,21 @@ impl Proxy {
             kind,
             text: text.chars().take(MAX_TEXT_CHARS).collect(),
         }
+    }
+
+    /// After how long it cuts an idle connection unless configured otherwise, and what it is configured by; `None` where
+    /// it does not, or nobody knows.
+    pub(crate) fn idle_default(&self) -> Option<(Duration, &'static str)> {
+        let (secs, directive) = match self.kind {
+            ProxyKind::Nginx => (60, "proxy_read_timeout"),
+            ProxyKind::Kong => (60, "read_timeout"),
+            ProxyKind::Apache => (60, "ProxyTimeout"),
+            ProxyKind::AwsLoadBalancer => (60, "idle_timeout"),
+            ProxyKind::Envoy => (300, "stream_idle_timeout"),
+            ProxyKind::Cloudflare => (100, "its idle time-out for WebSockets"),
+            _ => return None,
+        };
+        Some((Duration::from_secs(secs), directive))
     }
 
     /// Its name in a sentence.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::doctor::checks::health::front::{Front, front_of};
 use crate::doctor::code::Code;
 use crate::doctor::examination::Examination;
+use crate::doctor::front::{Proxy, ProxyKind};
 use crate::net::probe;
 use crate::net::target::Target;
 use crate::results::doctor::{Certainty, Finding, Severity};
@@ -30,28 +30,30 @@ pub(super) const PROXY_CUTS_IDLE: Code = Code {
           `natsbench doctor --watch 90s` shows whether connections are really cut.",
 };
 
-pub(super) const PROXY_MAY_CUT_IDLE: Code = Code {
-    name: "health.proxy-may-cut-idle",
-    severity: Severity::Info,
-    meaning: "A proxy is in front that cuts idle connections by default; whether this one does is not known.",
-    cause: "The proxy names itself in the answer to the upgrade. Neither its time-out nor the PING interval of the server can be \
-            seen from here.",
-    fix: "`natsbench doctor --watch 90s` shows it. Raise the time-out of the proxy, or let the server send PING more often.",
-};
-
 pub(super) async fn look(examination: &mut Examination<'_>) {
-    let Some(front) = front_of(examination) else {
+    let front = examination.learned.front.clone();
+    let Some(front) = front.filter(|front| front.kind != ProxyKind::Mapping) else {
         return;
     };
-    examination.fact("proxy", &front.evidence);
-    let Some((default, _)) = front.idle_default else {
+    let Some((default, _)) = front.idle_default() else {
+        examination.fact("proxy", &front);
         return;
     };
+    let default_secs = default.as_secs();
+    examination.fact(
+        "proxy",
+        format!(
+            "{front}, which cuts connections idle for {default_secs} s unless configured otherwise; --watch {}s shows it",
+            default_secs * 3 / 2
+        ),
+    );
     // Watching for longer than that shows what there is.
     if examination.plan.watch.is_some_and(|watch| watch > default) {
         return;
     }
-    let interval = ping_interval(examination).await;
+    let Some(interval) = ping_interval(examination).await else {
+        return;
+    };
     let version = examination.learned.info.as_ref();
     let version = version.map_or("", |info| info.version.as_str());
     if let Some(finding) = judge(&front, examination.target, interval, version) {
@@ -97,58 +99,36 @@ fn interval_in(varz: &serde_json::Value, server_id: &str) -> Option<Duration> {
     is_same.then_some(Duration::from_nanos(nanos))
 }
 
-fn judge(
-    front: &Front,
-    target: &Target,
-    interval: Option<Duration>,
-    version: &str,
-) -> Option<Finding> {
-    let (default, directive) = front.idle_default?;
-    let (name, place) = (front.name, target.host_and_port());
+fn judge(front: &Proxy, target: &Target, interval: Duration, version: &str) -> Option<Finding> {
+    let (default, directive) = front.idle_default()?;
+    // Newer servers may have another interval for WebSocket, which is shown nowhere.
+    if interval < default || has_websocket_interval(version) {
+        return None;
+    }
+    let (name, place) = (front.name(), target.host_and_port());
     let default_secs = default.as_secs();
     let watch = format!(
         "natsbench doctor --server {target} --watch {}s",
         default_secs * 3 / 2
     );
-    match interval {
-        Some(interval) if interval < default => None,
-        // Newer servers may have another interval for WebSocket, which is shown nowhere.
-        Some(interval) if !has_websocket_interval(version) => Some(
-            PROXY_CUTS_IDLE
-                .finding(format!(
-                    "{name} at {place} cuts idle connections after {default_secs} s by default, and nats-server sends PING only every {}.",
-                    format_duration(interval)
-                ))
-                .because("A connection on which nothing is published for that long is cut without a word, and has to reconnect.")
-                .evidence("proxy", &front.evidence)
-                .evidence("ping_interval", format_duration(interval))
-                .paste("In nats.conf, at the top level:", &["ping_interval: \"20s\""])
-                .remedy(format!("Or raise {directive} of {name}."))
-                .paste("To see whether connections are really cut:", &[&watch])
-                .certainty(Certainty::Possible)
-                .or(
-                    &format!("{directive} is set to more than {}, and all is well", format_duration(interval)),
-                    &format!("`{watch}` finds nothing"),
-                ),
-        ),
-        _ => Some(
-            PROXY_MAY_CUT_IDLE
-                .finding(format!(
-                    "{name} is in front of nats-server at {place}: unless configured otherwise, it cuts connections that are idle \
-                     for {default_secs} s."
-                ))
-                .because(format!(
-                    "nats-server sends PING every two minutes by default. Neither that nor {directive} of {name} can be seen from here."
-                ))
-                .evidence("proxy", &front.evidence)
-                .paste("To see whether idle connections are cut:", &[&watch])
-                .certainty(Certainty::Possible)
-                .or(
-                    "Both are configured well",
-                    &format!("`{watch}` finds nothing"),
-                ),
-        ),
-    }
+    let interval = format_duration(interval);
+    Some(
+        PROXY_CUTS_IDLE
+            .finding(format!(
+                "{name} at {place} cuts idle connections after {default_secs} s by default, and nats-server sends PING only every {interval}."
+            ))
+            .because("A connection on which nothing is published for that long is cut without a word, and has to reconnect.")
+            .evidence("proxy", front)
+            .evidence("ping_interval", &interval)
+            .paste("In nats.conf, at the top level:", &["ping_interval: \"20s\""])
+            .remedy(format!("Or raise {directive} of {name}."))
+            .paste("To see whether connections are really cut:", &[&watch])
+            .certainty(Certainty::Possible)
+            .or(
+                &format!("{directive} is set to more than {interval}, and all is well"),
+                &format!("`{watch}` finds nothing"),
+            ),
+    )
 }
 
 /// Whether a server of this version may have a PING interval of its own for WebSocket.
@@ -164,28 +144,20 @@ fn has_websocket_interval(version: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn nginx() -> Front {
-        Front {
-            name: "nginx",
-            evidence: "Server: nginx".to_owned(),
-            idle_default: Some((Duration::from_mins(1), "proxy_read_timeout")),
-        }
-    }
-
-    fn code(interval: Option<u64>, version: &str) -> Option<(String, Severity)> {
-        let interval = interval.map(Duration::from_secs);
-        judge(&nginx(), &Target::local(), interval, version)
-            .map(|finding| (finding.code, finding.severity))
+    fn is_warned(interval_secs: u64, version: &str) -> bool {
+        let nginx = Proxy {
+            kind: ProxyKind::Nginx,
+            text: "nginx/1.22.1".to_owned(),
+        };
+        let interval = Duration::from_secs(interval_secs);
+        judge(&nginx, &Target::local(), interval, version).is_some()
     }
 
     #[test]
     fn a_warning_needs_an_interval_that_is_known_to_be_too_long() {
-        let warning = ("health.proxy-cuts-idle".to_owned(), Severity::Warning);
-        let info = ("health.proxy-may-cut-idle".to_owned(), Severity::Info);
-        assert_eq!(code(Some(120), "2.10.26"), Some(warning));
-        assert_eq!(code(Some(20), "2.10.26"), None);
-        assert_eq!(code(Some(120), "2.15.1"), Some(info.clone()));
-        assert_eq!(code(None, "2.10.26"), Some(info));
+        assert!(is_warned(120, "2.10.26"));
+        assert!(!is_warned(20, "2.10.26"));
+        assert!(!is_warned(120, "2.15.1"));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! How well it works: round trip, clocks, the limits of this machine, and a proxy that may cut idle connections.
 
 mod clocks;
-mod front;
 mod idle;
 
 use std::time::Duration;
@@ -13,8 +12,6 @@ use crate::doctor::code::Code;
 use crate::doctor::examination::Examination;
 use crate::results::doctor::{Certainty, Finding, Severity};
 use crate::units::format_duration;
-
-pub(in crate::doctor::checks) use crate::doctor::checks::health::front::{Front, front_of};
 
 /// PINGs that are timed.
 const N_PINGS: usize = 9;
@@ -53,7 +50,6 @@ pub(super) const CHECK: Check = Check {
         &SLOW_ANSWERS,
         &clocks::CLOCK_OFFSET,
         &idle::PROXY_CUTS_IDLE,
-        &idle::PROXY_MAY_CUT_IDLE,
         &OPEN_FILES,
     ],
     run: |examination| Box::pin(run(examination)),

@@ -20,7 +20,6 @@ use tokio::time::sleep;
 
 use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::{Check, CheckId, Looked};
-use crate::doctor::checks::health::front_of;
 use crate::doctor::checks::watch::again::{Again, Backend, look_again};
 use crate::doctor::checks::watch::findings::Scene;
 use crate::doctor::checks::watch::line::{Kind, Line, Note, PATIENCE, What, after, left_until};
@@ -72,7 +71,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     let (lines, failures, now) = watching.finish().await;
     let scene = Scene {
         place: examination.target.host_and_port(),
-        front: front_of(examination),
+        front: examination.learned.front.clone(),
         is_websocket: examination.target.scheme.is_websocket(),
         is_direct: is_direct(examination),
         version: version_of(examination),
@@ -112,7 +111,7 @@ fn silence_before(duration: Duration) -> Duration {
 fn is_direct(examination: &Examination<'_>) -> bool {
     let info = examination.learned.info.as_ref();
     let port = info.map_or(0, |info| info.port);
-    port == examination.target.port && front_of(examination).is_none()
+    port == examination.target.port && examination.learned.front.is_none()
 }
 
 fn version_of(examination: &Examination<'_>) -> String {

@@ -3,6 +3,7 @@
 use crate::doctor::checks::watch::again::{Again, Backend};
 use crate::doctor::checks::watch::codes;
 use crate::doctor::checks::watch::findings::Scene;
+use crate::doctor::front::Proxy;
 use crate::results::doctor::{Certainty, Finding};
 
 impl Scene {
@@ -15,7 +16,7 @@ impl Scene {
         };
         let (who, why) = match &self.seen.again {
             Again::Http { status, .. } => {
-                let name = self.front.as_ref().map_or("the proxy", |front| front.name);
+                let name = self.front.as_ref().map_or_else(|| "the proxy".to_owned(), Proxy::name);
                 (
                     format!("nats-server behind {name} at {place}"),
                     format!("{name} still answers, but with {status}: there is no server behind it."),
@@ -63,7 +64,10 @@ impl Scene {
     }
 
     fn proxy_gone(&self) -> Finding {
-        let name = self.front.as_ref().map_or("The proxy", |front| front.name);
+        let name = self
+            .front
+            .as_ref()
+            .map_or_else(|| "The proxy".to_owned(), Proxy::name);
         let finding = codes::PROXY_GONE
             .finding(format!(
                 "{name} at {} was stopped or died, and all connections with it.",
@@ -90,7 +94,7 @@ impl Scene {
         let who = self
             .front
             .as_ref()
-            .map_or("what lies between", |front| front.name);
+            .map_or_else(|| "what lies between".to_owned(), Proxy::name);
         codes::PROXY_RESTARTED
             .finding(format!(
                 "All connections to {} were cut at the same moment while nats-server went on: {who} was restarted or lost them.",

@@ -5,12 +5,12 @@ mod said;
 
 use std::time::Duration;
 
-use crate::doctor::checks::health::Front;
 use crate::doctor::checks::watch::again::{Again, Backend};
 use crate::doctor::checks::watch::codes;
 use crate::doctor::checks::watch::line::{Kind, Line};
 use crate::doctor::checks::watch::verdict::{Seen, Verdict};
 use crate::doctor::checks::watch::{name_of, seconds};
+use crate::doctor::front::{Proxy, ProxyKind};
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_duration;
 
@@ -25,7 +25,7 @@ const WEBSOCKET_PING_INTERVAL: (u32, u32) = (2, 14);
 pub(super) struct Scene {
     /// Host and port of the URL.
     pub(super) place: String,
-    pub(super) front: Option<Front>,
+    pub(super) front: Option<Proxy>,
     pub(super) is_websocket: bool,
     /// Nothing seems to be between here and the server.
     pub(super) is_direct: bool,
@@ -135,7 +135,7 @@ impl Scene {
             finding = finding.evidence("new connection", self.seen.again.text());
         }
         match &self.front {
-            Some(front) => finding.evidence("proxy", &front.evidence),
+            Some(front) => finding.evidence("proxy", front),
             None => finding,
         }
     }
@@ -171,7 +171,7 @@ impl Scene {
     /// The server, by its place.
     pub(super) fn server(&self) -> String {
         match &self.front {
-            Some(front) => format!("nats-server behind {} at {}", front.name, self.place),
+            Some(front) => format!("nats-server behind {} at {}", front.name(), self.place),
             None => format!("nats-server at {}", self.place),
         }
     }
@@ -180,7 +180,7 @@ impl Scene {
     pub(super) fn middle(&self) -> String {
         self.front.as_ref().map_or_else(
             || format!("Something between here and nats-server at {}", self.place),
-            |front| format!("{} at {}", front.name, self.place),
+            |front| format!("{} at {}", front.name(), self.place),
         )
     }
 
@@ -273,12 +273,12 @@ impl Scene {
 }
 
 /// How to keep idle connections open.
-fn remedies(finding: Finding, front: Option<&Front>, version: &str, after: Duration) -> Finding {
+fn remedies(finding: Finding, front: Option<&Proxy>, version: &str, after: Duration) -> Finding {
     let interval = after.as_secs() / 3;
     let interval = format!("\"{}s\"", interval.clamp(1, 20));
     let is_nginx = front.is_none_or(|front| {
         front
-            .idle_default
+            .idle_default()
             .is_some_and(|(_, directive)| directive == "proxy_read_timeout")
     });
     let mut finding = finding;
@@ -288,13 +288,13 @@ fn remedies(finding: Finding, front: Option<&Front>, version: &str, after: Durat
             &["proxy_read_timeout 3600s;", "proxy_send_timeout 3600s;"],
         );
     }
-    if front.is_none_or(|front| front.name == "HAProxy") {
+    if front.is_none_or(|front| front.kind == ProxyKind::Haproxy) {
         finding = finding.paste(
             "In haproxy, in `defaults` or the backend:",
             &["timeout tunnel 1h"],
         );
     }
-    if front.is_none_or(|front| front.name.starts_with("AWS")) {
+    if front.is_none_or(|front| front.kind == ProxyKind::AwsLoadBalancer) {
         finding = finding.paste(
             "On an AWS application load balancer:",
             &["aws elbv2 modify-load-balancer-attributes --load-balancer-arn ARN --attributes Key=idle_timeout.timeout_seconds,Value=3600"],
@@ -302,11 +302,11 @@ fn remedies(finding: Finding, front: Option<&Front>, version: &str, after: Durat
     }
     if let Some(front) = front
         && !is_nginx
-        && let Some((_, directive)) = front.idle_default
+        && let Some((_, directive)) = front.idle_default()
     {
         finding = finding.remedy(format!(
             "Raise the idle time-out of {}: {directive}.",
-            front.name
+            front.name()
         ));
     }
     if after < PINGS_FAIL_BELOW {
@@ -355,12 +355,10 @@ mod tests {
     use super::*;
     use crate::doctor::checks::watch::codes::IDLE_TIMEOUT;
 
-    fn advice(front: Option<&'static str>, version: &str, after: u64) -> String {
-        let front = front.map(|name| Front {
-            name,
-            evidence: String::new(),
-            idle_default: (name == "nginx")
-                .then_some((Duration::from_mins(1), "proxy_read_timeout")),
+    fn advice(front: Option<ProxyKind>, version: &str, after: u64) -> String {
+        let front = front.map(|kind| Proxy {
+            kind,
+            text: String::new(),
         });
         let finding = IDLE_TIMEOUT.finding("cut");
         remedies(finding, front.as_ref(), version, Duration::from_secs(after))
@@ -370,14 +368,14 @@ mod tests {
 
     #[test]
     fn the_advice_fits_the_proxy_and_the_version_of_the_server() {
-        let nginx = advice(Some("nginx"), "2.15.1", 60);
+        let nginx = advice(Some(ProxyKind::Nginx), "2.15.1", 60);
         assert!(nginx.contains("    proxy_read_timeout 3600s;"), "{nginx}");
         assert!(!nginx.contains("haproxy"), "{nginx}");
         assert!(
             nginx.contains("    websocket { ping_interval: \"20s\" }"),
             "{nginx}"
         );
-        let old = advice(Some("HAProxy"), "2.10.26", 9);
+        let old = advice(Some(ProxyKind::Haproxy), "2.10.26", 9);
         assert!(old.contains("    timeout tunnel 1h"), "{old}");
         assert!(old.contains("    ping_interval: \"3s\""), "{old}");
         assert!(!old.contains("websocket {"), "{old}");
