@@ -201,7 +201,10 @@ fn no_user_is_needed_where_there_is_one_for_everybody() {
 fn credentials_prove_nothing_where_nobody_looks_at_them() {
     let diagnosis = diagnose(&Broker::start().ws_url(), &GAME);
     diagnosis.is_healthy();
-    assert!(codes(&diagnosis).contains(&"connect.credentials-unchecked"));
+    let fact = |fact: &&Value| fact["name"] == "credentials";
+    let mut facts = diagnosis.json["facts"].as_array().expect("a list").iter();
+    let fact = facts.find(fact).expect("it is told");
+    assert!(text_of(fact).contains("no authentication"), "{fact}");
 }
 
 #[test]
@@ -399,11 +402,13 @@ fn subjects_that_are_too_many_together_are_found() {
 }
 
 #[test]
-fn permissions_that_cannot_be_seen_are_a_warning() {
+fn permissions_that_cannot_be_seen_are_told_and_are_no_fault() {
     let config = permitted("subscribe: [\"rounds.>\", \"_INBOX.>\"], publish: [\"rounds.>\"]");
     on_all_versions(&config, |broker| {
         let diagnosis = diagnose(&broker.ws_url(), &GAME);
-        let finding = diagnosis.warns_of("permissions.user-info-denied");
+        diagnosis.is_healthy();
+        let finding = &diagnosis.json["findings"][0];
+        assert_eq!(finding["code"], "permissions.user-info-denied");
         assert!(text_of(finding).contains("$SYS.REQ.USER.INFO"));
     });
 }

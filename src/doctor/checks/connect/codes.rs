@@ -178,11 +178,3 @@ pub(super) const LARGE_PACKETS_LOST: Code = error(
     "A link on the way (VPN, tunnel, PPPoE) carries smaller packets than the ends believe, and the ICMP messages that would tell them are filtered: a path MTU black hole.",
     "Let ICMP `fragmentation needed` (IPv6: `packet too big`) through, or lower the MTU or clamp the MSS at the tunnel.",
 );
-
-pub(super) const CREDENTIALS_UNCHECKED: Code = Code {
-    name: "connect.credentials-unchecked",
-    severity: Severity::Info,
-    meaning: "The server has no authentication and did not look at the credentials.",
-    cause: "INFO does not say `auth_required`.",
-    fix: "Leave the credentials out, or set up authentication at the server.",
-};

@@ -64,7 +64,6 @@ pub(super) const CHECK: Check = Check {
         &codes::CLOSED,
         &codes::NO_ANSWER,
         &codes::LARGE_PACKETS_LOST,
-        &codes::CREDENTIALS_UNCHECKED,
     ],
     run: |examination| Box::pin(run(examination)),
 };
@@ -183,15 +182,8 @@ async fn accepted(
     let is_checked = login.info.auth_required;
     soften_credentials(examination, is_checked);
     if !is_checked && login.credentials != Credentials::None {
-        let finding = codes::CREDENTIALS_UNCHECKED
-            .finding(format!(
-                "{} has no authentication: the credentials were not looked at.",
-                examination.target.host_and_port()
-            ))
-            .because(
-                "It lets in whoever connects, so that a login here proves nothing about them.",
-            );
-        examination.find(finding);
+        // It lets in whoever connects: a login here proves nothing about them.
+        examination.fact("credentials", "not looked at: the server has no authentication");
     }
     if let Some(trouble) = trouble {
         return match silence::report(examination, trouble, "after the login").await {

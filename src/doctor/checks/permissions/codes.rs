@@ -85,9 +85,10 @@ pub(in crate::doctor::checks) const PUBLISH_DENIED: Code = code(
 
 pub(super) const USER_INFO_DENIED: Code = code(
     "permissions.user-info-denied",
-    Severity::Warning,
+    // A client that may do nothing but its work is healthy.
+    Severity::Info,
     "The user may not ask the server for its own permissions.",
-    "Publishing to `$SYS.REQ.USER.INFO` is denied, or (then only for information) subscribing to `_INBOX.>`. Denied subjects that filter messages in silence cannot be seen.",
+    "Publishing to `$SYS.REQ.USER.INFO` is denied, or subscribing to `_INBOX.>`. Denied subjects that filter messages in silence cannot be seen.",
     "Allow publishing to `$SYS.REQ.USER.INFO` and subscribing to `_INBOX.>`. It tells a user about nobody but itself.",
 );
 

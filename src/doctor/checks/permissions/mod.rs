@@ -15,7 +15,7 @@ use crate::doctor::conversation::{Conversation, err_line};
 use crate::doctor::examination::Examination;
 use crate::doctor::identity::{Permissions, UserInfo};
 use crate::protocol::Credentials;
-use crate::results::doctor::{Finding, Severity};
+use crate::results::doctor::Finding;
 use crate::subject::{Pattern, Subject};
 
 /// Most subjects that are looked at.
@@ -221,8 +221,7 @@ fn look_at_user_info(examination: &mut Examination<'_>, user: &User) {
                 .finding(format!(
                     "{} may not subscribe to `_INBOX.>`, so that the server cannot tell its permissions.",
                     user.title
-                ))
-                .severity(Severity::Info);
+                ));
             let finding = user.allowing(finding.because(because), "sub", "_INBOX.>");
             (finding, words)
         }

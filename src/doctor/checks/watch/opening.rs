@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -18,7 +17,7 @@ use crate::doctor::examination::Examination;
 use crate::net::dial::{ConnectionFacts, DialError, DialOptions, credentials_for, dial};
 use crate::net::session::Session;
 use crate::net::target::Target;
-use crate::protocol::{Credentials, encode};
+use crate::protocol::{Credentials, UserClaims, encode};
 use crate::subject::Pattern;
 use crate::units::NANOS_PER_SEC;
 
@@ -198,11 +197,9 @@ pub(super) fn jwt_expiry(examination: &Examination<'_>) -> Option<String> {
     let Credentials::Jwt { jwt, .. } = &credentials else {
         return None;
     };
-    let claims = jwt.expose().split('.').nth(1)?;
-    let claims = BASE64URL_NOPAD.decode(claims.as_bytes()).ok()?;
-    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
-    let exp_s = claims.get("exp")?.as_u64()?;
-    Some(WallNanos(exp_s.checked_mul(NANOS_PER_SEC)?).rfc3339())
+    let claims = UserClaims::decode(jwt.expose()).ok()?;
+    let expires_s = u64::try_from(claims.expires?).ok()?;
+    Some(WallNanos(expires_s.checked_mul(NANOS_PER_SEC)?).rfc3339())
 }
 
 /// Whether we log in with a JWT.
