@@ -10,6 +10,7 @@ mod monitoring;
 mod natsbench;
 mod node;
 mod proxy;
+mod raw_client;
 mod routing;
 mod script;
 mod scripted_port;
@@ -25,6 +26,7 @@ pub(crate) use jwt::Operator;
 pub(crate) use natsbench::{Finished, Natsbench, Running, VARIABLES};
 pub(crate) use node::Node;
 pub(crate) use proxy::{Proxy, free_port};
+pub(crate) use raw_client::{Feed, RawClient};
 pub(crate) use script::{Greeting, Published, Script};
 pub(crate) use scripted_port::ScriptedPort;
 pub(crate) use small::{
