@@ -453,21 +453,6 @@ async fn open_plain(
     })
 }
 
-/// Begins a session on the client port, on a connection that is there: until INFO, and TLS where it is needed. Says whether
-/// there is TLS.
-///
-/// # Errors
-/// The step that failed, with what was received.
-pub(crate) async fn open_plain_session(
-    target: &Target,
-    options: &DialOptions,
-    tcp: TcpStream,
-) -> Result<(Session, ServerInfo, bool), DialError> {
-    let mut timer = StepTimer(mono_now());
-    let opened = open_plain(target, options, tcp, &mut timer, &mut Timings::default()).await?;
-    Ok((opened.session, opened.info, opened.is_tls))
-}
-
 /// Reads until INFO.
 pub(crate) async fn await_info(session: &mut Session) -> Result<ServerInfo, DialError> {
     loop {

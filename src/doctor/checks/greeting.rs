@@ -133,7 +133,7 @@ async fn judge(examination: &mut Examination<'_>, bytes: &[u8]) -> Looked {
         Speaker::Other(Protocol::Http, excerpt) if is_websocket => {
             return Looked::At(format!("HTTP before a request: {excerpt}"));
         }
-        Speaker::Nats(NatsPort::Client, info) if is_greeted(examination) => {
+        Speaker::Nats(NatsPort::Client, info) if !is_websocket => {
             return Looked::At(format!("INFO of nats-server {}", info.version));
         }
         Speaker::NatsError(text) if !is_websocket => {

@@ -67,18 +67,6 @@ codes! {
 }
 
 codes! {
-    WEBSOCKET_PORT: "info.websocket-port",
-        "The URL says `nats://`, and the port is the one for WebSocket.",
-        "A WebSocket listener waits for an HTTP request, and a NATS client waits for INFO: both are silent.",
-        "Write `ws://` or `wss://` in the URL, or use the client port (4222).";
-    HTTP_PORT: "info.http-port",
-        "The URL says `nats://`, and the port speaks HTTP.",
-        "It is the monitoring port of nats-server (8222), or a web server or proxy.",
-        "Use the client port (4222), or a `ws://` URL if a proxy leads to the WebSocket port.";
-    TLS_FIRST: "info.tls-first",
-        "The client port wants TLS before it says INFO.",
-        "`handshake_first: true` in the `tls` block of nats-server: it waits for TLS, and a client that does not know waits for INFO.",
-        "Connect with `--tlsfirst`.";
     NO_TLS_FIRST: "info.no-tls-first",
         "TLS was started before INFO, and the server does not do that.",
         "`--tlsfirst` or the context asks for it, and nats-server has no `handshake_first` (or the port has no TLS at all).",
@@ -87,20 +75,8 @@ codes! {
         "The URL says `tls://`, and the client port has no TLS.",
         "nats-server has no `tls` block for its client port.",
         "Use `nats://`, or give nats-server a `tls` block.";
-    TLS_FAILED: "info.tls-failed",
-        "INFO came, and the TLS handshake behind it failed.",
-        "The certificate of the client port cannot be verified, or a client certificate is wanted.",
-        "Give the CA with `--tlsca`, a client certificate with `--tlscert` and `--tlskey`.";
-    SERVER_PORT: "info.server-port",
-        "The port is for other servers (routes, leaf nodes, gateways), not for clients.",
-        "nats-server has a port of its own for each of them.",
-        "Use the client port (4222), or the WebSocket port.";
     NOT_NATS: "info.not-nats",
         "What the port says is not NATS.",
         "Another service listens there.",
         "Use the client port of nats-server (4222).";
-    UNANSWERED: "info.unanswered",
-        "The port takes the connection, and does not say INFO.",
-        "nats-server is frozen, a load balancer has nothing behind it, or another service waits for its client.",
-        "Look whether nats-server runs and answers on its machine.";
 }

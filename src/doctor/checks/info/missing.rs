@@ -187,7 +187,7 @@ fn leafnode(target: &Target, right: &str, outcome: &Outcome, missing: &Missing) 
     )
 }
 
-fn refused(place: &str, text: &str, kind: ServerErrorKind) -> Finding {
+pub(super) fn refused(place: &str, text: &str, kind: ServerErrorKind) -> Finding {
     let shown = short(text, 120);
     let finding = match kind {
         ServerErrorKind::MaximumConnections => REFUSED

@@ -12,7 +12,7 @@ mod versions;
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use crate::clock::mono_now;
 use crate::doctor::check::{Check, CheckId, Looked};
@@ -56,15 +56,9 @@ pub(super) const CHECK: Check = Check {
         &codes::INTERMITTENT,
         &codes::BAD_INFO,
         &codes::REFUSED,
-        &codes::WEBSOCKET_PORT,
-        &codes::HTTP_PORT,
-        &codes::TLS_FIRST,
         &codes::NO_TLS_FIRST,
         &codes::TLS_NOT_OFFERED,
-        &codes::TLS_FAILED,
-        &codes::SERVER_PORT,
         &codes::NOT_NATS,
-        &codes::UNANSWERED,
         &LAME_DUCK,
         &advertised::UNREACHABLE,
         &versions::VULNERABLE,
@@ -105,7 +99,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
 /// Waits for INFO. Whoever begins with something that is no whole line says no more for a while: that is not nats-server,
 /// which says INFO in one piece, and is not waited for as long.
 async fn first_info(session: &mut Session, limit: Duration) -> Result<ServerInfo, Missing> {
-    let deadline = Instant::now() + limit;
+    let begun = mono_now();
     loop {
         let op = session
             .next_op()
@@ -125,12 +119,13 @@ async fn first_info(session: &mut Session, limit: Duration) -> Result<ServerInfo
             None => {}
         }
         let n_partial = session.buffered_bytes();
-        let until = if n_partial > 0 {
-            deadline.min(Instant::now() + PARTIAL_PATIENCE)
+        let left = limit.saturating_sub(Duration::from_nanos(mono_now().since(begun)));
+        let patience = if n_partial > 0 {
+            left.min(PARTIAL_PATIENCE)
         } else {
-            deadline
+            left
         };
-        match timeout_at(until, session.read()).await {
+        match timeout(patience, session.read()).await {
             Ok(read) => read.map_err(missing_of)?,
             Err(_) if n_partial > 0 => {
                 return Err(Missing::Strange(format!("{n_partial} bytes, no line")));
@@ -218,12 +213,10 @@ fn facts(examination: &mut Examination<'_>, info: &ServerInfo) {
         (false, _) => "not required",
     };
     examination.fact("authentication", authentication);
-    let tls = if examination.learned.is_tls {
-        "on"
-    } else {
-        "off"
-    };
-    examination.fact("TLS", tls);
+    // The handshake has said what it is about.
+    if !examination.learned.is_tls {
+        examination.fact("TLS", "off");
+    }
     examination.fact("max payload", format_bytes(info.max_payload));
     if !info.client_ip.is_empty() {
         examination.fact("seen as", name(&info.client_ip));

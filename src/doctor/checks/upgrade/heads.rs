@@ -29,14 +29,6 @@ pub(super) const TOO_MANY: Code = Code {
     fix: "Use the port of the `websocket` block of nats-server, or correct the proxy.",
 };
 
-pub(super) const HTTP2: Code = Code {
-    name: "upgrade.http2-only",
-    severity: Severity::Error,
-    meaning: "The port speaks HTTP/2 only; WebSocket of NATS needs HTTP/1.1.",
-    cause: "A gRPC server, or a proxy port that was set up for HTTP/2 without TLS.",
-    fix: "Use a port that takes HTTP/1.1.",
-};
-
 pub(super) const SLOW: Code = Code {
     name: "upgrade.slow-answer",
     severity: Severity::Error,
@@ -69,18 +61,6 @@ pub(super) fn too_many(place: &str, limit: usize) -> Finding {
         .finding(format!("The server at {place} answers with more than {limit} HTTP headers."))
         .because("nats-server sends five. Something else answers, or something on the way adds headers without end.")
         .remedy("Use the port that the log of nats-server names in `Listening for websocket clients on`.")
-}
-
-/// The first frame of HTTP/2: SETTINGS on stream 0 (RFC 9113 section 6.5).
-pub(super) fn is_http2(received: &[u8]) -> bool {
-    matches!(received, [0, _, length, 4, 0 | 1, 0, 0, 0, 0, ..] if length % 6 == 0)
-}
-
-pub(super) fn http2(place: &str) -> Finding {
-    HTTP2
-        .finding(format!("The server at {place} speaks HTTP/2 only, and WebSocket of NATS needs HTTP/1.1."))
-        .because("It answers the request with an HTTP/2 SETTINGS frame. nats-server does not speak HTTP/2: this is another service, or a proxy port set up without HTTP/1.1.")
-        .remedy("Use a port that takes HTTP/1.1 (in Envoy, say: `codec_type: AUTO`; in nginx, no `http2` without TLS).")
 }
 
 /// Nothing whole came within the limit: what did come, and is there a proxy that is alive?
@@ -137,17 +117,4 @@ fn upstream_silent(proxy: &Proxy, place: &str, waited: Duration) -> Finding {
             "`curl -i http://UPSTREAM/` connects there, and no answer comes",
         )
         .remedy(format!("Correct the upstream address in {}, or look at nats-server there.", proxy.name()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn http2_is_known_by_its_first_frame() {
-        assert!(is_http2(&[0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3]));
-        assert!(is_http2(&[0, 0, 0, 4, 0, 0, 0, 0, 0]));
-        assert!(!is_http2(b"INFO {\"a\":1}"));
-        assert!(!is_http2(&[0, 0, 18]));
-    }
 }

@@ -95,7 +95,6 @@ pub(super) const CHECK: Check = Check {
         &switched::EXTENSION,
         &heads::ENDLESS,
         &heads::TOO_MANY,
-        &heads::HTTP2,
         &heads::SLOW,
         &heads::UPSTREAM_SILENT,
     ],
@@ -179,10 +178,7 @@ fn hand_on(
         is_masked: !upgraded.unmasked,
         read_buffer_bytes: examination.plan.dial.read_buffer_bytes,
     };
-    if let Some(proxy) = proxy_of(&upgraded.reply) {
-        examination.fact("in between", &proxy);
-        examination.learned.front = Some(proxy);
-    }
+    examination.learned.front = proxy_of(&upgraded.reply);
     if upgraded.compressed {
         examination.fact("compression", "permessage-deflate");
     }
@@ -205,9 +201,6 @@ async fn examine_failure(
         }
         UpgradeError::TooManyHeaders { limit } => {
             heads::too_many(&examination.target.host_and_port(), limit)
-        }
-        UpgradeError::NotHttp { received } if heads::is_http2(&received) => {
-            heads::http2(&examination.target.host_and_port())
         }
         error => {
             let what =
