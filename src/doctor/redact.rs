@@ -104,6 +104,9 @@ impl Secrets {
                     text.replace(&secret.text, STARS)
                 };
             }
+            while let Some(cut) = beginning_of(text, &secret.text) {
+                text.replace_range(cut, STARS);
+            }
             if let Some(cut) = cut_off(text, &secret.text) {
                 text.replace_range(cut, STARS);
             }
@@ -199,6 +202,16 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Where the beginning of a long secret stands in a text, as far as it goes: an excerpt may stand in the middle of a
+/// sentence.
+fn beginning_of(text: &str, secret: &str) -> Option<Range<usize>> {
+    let start = text.find(secret.get(..LONG_BYTES)?)?;
+    let pairs = text[start..].char_indices().zip(secret.chars());
+    let same = pairs.take_while(|((_, shown), hidden)| shown == hidden);
+    let length = same.last().map(|((at, shown), _)| at + shown.len_utf8())?;
+    Some(start..start + length)
+}
+
 /// Where a text ends in the beginning of a secret: an excerpt ends anywhere, with dots behind it or without.
 fn cut_off(text: &str, secret: &str) -> Option<Range<usize>> {
     let shown = text.trim_end_matches(['.', '\u{2026}', ' ', '`', '"', '\'', ')']);
@@ -226,6 +239,16 @@ mod tests {
         let mut text = text.to_owned();
         secrets.hide(&mut text);
         text
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_secret_is_hidden_wherever_it_stands() {
+        let secrets = secrets(&["eyJhbGciOiJlZDI1NTE5LW5rZXkifQ.eyJqdGkiOiJYIn0"]);
+        let text = "-ERR 'no: eyJhbGciOiJlZDI1NTE5LW5rZ...' after 2 ms, eyJhbGciOiJlZDI1 again";
+        assert_eq!(
+            hidden(&secrets, text),
+            "-ERR 'no: ***...' after 2 ms, *** again"
+        );
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn nginx_without_a_live_upstream_answers_502() {
 #[test]
 fn haproxy_without_a_live_server_answers_503() {
     let proxy = haproxy_to("http", free_port());
-    diagnose::<&str>(&proxy.ws_url(), &[]).fails_with("upgrade.unavailable");
+    diagnose::<&str>(&proxy.ws_url(), &[]).fails_with("upgrade.no-backend");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn nginx_in_front_of_the_monitoring_port_is_told_the_right_one() {
     let monitoring = broker.monitoring_port();
     let proxy = nginx_to(monitoring, "/", UPGRADE);
     let diagnosis = diagnose::<&str>(&proxy.ws_url(), &[]);
-    let finding = text_of(diagnosis.fails_with("upgrade.monitoring-port"));
+    let finding = text_of(diagnosis.fails_with("upgrade.proxy-to-monitoring"));
     assert!(finding.contains(&broker.ws_port().to_string()), "{finding}");
 }
 
@@ -118,7 +118,7 @@ fn nginx_that_expects_the_proxy_protocol_is_found_by_speaking_it() {
         "server {{ listen 127.0.0.1:@PORT@ proxy_protocol; location / {{ proxy_pass http://127.0.0.1:{}; {UPGRADE} }} }}",
         broker.ws_port()
     ));
-    diagnose::<&str>(&proxy.ws_url(), &[]).fails_with("port.proxy-protocol");
+    diagnose::<&str>(&proxy.ws_url(), &[]).fails_with("proxy.protocol-expected");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn nginx_that_redirects_to_https_is_answered_with_the_scheme() {
         "server { listen 127.0.0.1:@PORT@; return 301 https://broker.example.com$request_uri; }",
     );
     let diagnosis = diagnose::<&str>(&proxy.ws_url(), &[]);
-    let finding = text_of(diagnosis.fails_with("upgrade.redirect"));
+    let finding = text_of(diagnosis.fails_with("upgrade.redirect-to-https"));
     assert!(finding.contains("wss://broker.example.com"), "{finding}");
 }
 

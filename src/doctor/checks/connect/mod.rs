@@ -183,7 +183,10 @@ async fn accepted(
     soften_credentials(examination, is_checked);
     if !is_checked && login.credentials != Credentials::None {
         // It lets in whoever connects: a login here proves nothing about them.
-        examination.fact("credentials", "not looked at: the server has no authentication");
+        examination.fact(
+            "credentials",
+            "not looked at: the server has no authentication",
+        );
     }
     if let Some(trouble) = trouble {
         return match silence::report(examination, trouble, "after the login").await {

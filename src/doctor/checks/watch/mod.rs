@@ -26,6 +26,7 @@ use crate::doctor::checks::watch::line::{Kind, Line, Note, PATIENCE, What, after
 use crate::doctor::checks::watch::opening::{Opening, STAGGER};
 use crate::doctor::checks::watch::verdict::{Seen, judge};
 use crate::doctor::examination::Examination;
+use crate::doctor::front::{Proxy, ProxyKind};
 use crate::net::dial::DialOptions;
 use crate::units::format_duration;
 
@@ -71,7 +72,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     let (lines, failures, now) = watching.finish().await;
     let scene = Scene {
         place: examination.target.host_and_port(),
-        front: examination.learned.front.clone(),
+        front: named_front(examination),
         is_websocket: examination.target.scheme.is_websocket(),
         is_direct: is_direct(examination),
         version: version_of(examination),
@@ -304,4 +305,10 @@ fn seconds(duration: Duration) -> String {
     } else {
         format_duration(duration)
     }
+}
+
+/// The proxy in front, if it names itself: that the port is another one says nothing of what it does.
+fn named_front(examination: &Examination<'_>) -> Option<Proxy> {
+    let front = examination.learned.front.clone();
+    front.filter(|front| front.kind != ProxyKind::Mapping)
 }
