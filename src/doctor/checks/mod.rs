@@ -8,6 +8,7 @@ mod health;
 mod info;
 pub mod input;
 mod jetstream;
+mod paste;
 mod permissions;
 mod round_trip;
 mod tcp;

@@ -6,6 +6,7 @@ use crate::doctor::checks::flow::clients::{BusyAccount, Client, Others};
 use crate::doctor::checks::flow::codes::{NEAR_SUBJECT, QUEUE_SHARED};
 use crate::doctor::checks::flow::near::{Difference, Near, nearness};
 use crate::doctor::checks::flow::tally::{Listened, Sound};
+use crate::doctor::checks::paste::{is_quotable, word};
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_count;
 
@@ -48,7 +49,9 @@ pub(super) fn nearest<'a>(silent: &Listened, sound: &'a Sound) -> Option<Neighbo
     let candidates = sound
         .elsewhere
         .iter()
-        .filter(|(subject, _)| sees_internals || !is_internal(subject));
+        .filter(|(subject, _)| sees_internals || !is_internal(subject))
+        // The suggestion is to be pasted.
+        .filter(|(subject, _)| is_quotable(subject));
     // Of those that are as near, the busiest comes first.
     candidates
         .filter_map(|(subject, n_messages)| {
@@ -171,8 +174,9 @@ pub(super) fn queue_shared(listened: &Listened, scene: &Scene<'_>) -> Option<Fin
             .paste(
                 "To get every message, subscribe without a group, or in one that nobody else uses:",
                 &[&format!(
-                    "natsbench sub --server {} --queue {queue}-2 '{subject}'",
-                    scene.url
+                    "natsbench sub --server {} --queue {} '{subject}'",
+                    scene.url,
+                    word(&format!("{queue}-2"))
                 )],
             )
             .remedy("Or stop the other members."),

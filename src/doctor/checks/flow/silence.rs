@@ -5,6 +5,7 @@ use crate::doctor::checks::flow::codes::{NO_PUBLISHER, OTHER_ACCOUNT, SYSTEM_ACC
 use crate::doctor::checks::flow::judge::{GLOBAL_ACCOUNT, MAX_LISTED, Scene, is_internal};
 use crate::doctor::checks::flow::near::is_sibling;
 use crate::doctor::checks::flow::tally::{Listened, Wide};
+use crate::doctor::checks::paste::word;
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_count;
 
@@ -197,6 +198,7 @@ fn shared_between(
     let ours = scene.account.unwrap_or("OURS");
     let finding = finding.remedy(format!("Log in with a user of account `{theirs}`."));
     if is_account_key(ours) {
+        let theirs = word(theirs);
         return finding.paste(
             "Or export the subject there, and import it here:",
             &[

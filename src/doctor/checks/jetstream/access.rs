@@ -6,6 +6,7 @@ use crate::doctor::checks::jetstream::api::ApiError;
 use crate::doctor::checks::jetstream::codes::{
     API_DENIED, NO_ANSWER, NOT_ENABLED, NOT_FOR_ACCOUNT, UNAVAILABLE,
 };
+use crate::doctor::checks::paste::{is_quotable, word};
 use crate::results::doctor::{Certainty, Finding, Severity};
 use crate::subject::Pattern;
 
@@ -91,7 +92,8 @@ fn not_for_account(scene: &Scene<'_>) -> Finding {
             "Give the account limits for JetStream, and push it:",
             &[
                 &format!(
-                    "nsc edit account --name {name} --js-mem-storage 1G --js-disk-storage 10G"
+                    "nsc edit account --name {} --js-mem-storage 1G --js-disk-storage 10G",
+                    word(name)
                 ),
                 "nsc push --all",
             ],
@@ -162,7 +164,8 @@ fn grants(finding: Finding, scene: &Scene<'_>) -> Finding {
         return finding.paste(
             "Grant it, and use the new credentials:",
             &[&format!(
-                "nsc edit user --name {user} --allow-pub '$JS.API.>,$JS.ACK.>' --allow-sub '_INBOX.>'"
+                "nsc edit user --name {} --allow-pub '$JS.API.>,$JS.ACK.>' --allow-sub '_INBOX.>'",
+                word(user)
             )],
         );
     }
@@ -194,7 +197,7 @@ fn entries(permissions: Option<&Value>, side: &str, kind: &str) -> Vec<String> {
     let all = permissions.and_then(|all| all[side][kind].as_array());
     let all = all.into_iter().flatten().filter_map(Value::as_str);
     // A quote or a line break would end what is to be pasted.
-    all.filter(|entry| !entry.contains(['"', '\n', '\r']))
+    all.filter(|entry| is_quotable(entry))
         .take(MAX_ENTRIES)
         .map(str::to_owned)
         .collect()

@@ -5,6 +5,7 @@ use crate::doctor::checks::jetstream::api::StreamConfig;
 use crate::doctor::checks::jetstream::codes::{
     NO_STREAM, NOT_COVERED, NOT_IN_DOMAIN, PARTLY_COVERED, STORAGE_SMALL,
 };
+use crate::doctor::checks::paste::{is_quotable, word};
 use crate::results::doctor::{Certainty, Finding};
 use crate::subject::Pattern;
 use crate::units::format_bytes;
@@ -165,7 +166,7 @@ fn not_in_domain(subjects: &str, domain: &str, wanted: &[&Pattern], scene: &Scen
         .paste(
             "Look where the stream is; from a hub, name this domain:",
             &[
-                &format!("nats --js-domain {domain} stream ls"),
+                &format!("nats --js-domain {} stream ls", word(domain)),
                 "nats --js-domain HUB stream ls",
             ],
         );
@@ -248,18 +249,14 @@ fn edit_or_add(finding: Finding, wanted: &[&Pattern], scene: &Scene<'_>) -> Find
     let Some(stream) = nearest.or_else(|| own.next()) else {
         return add_stream(finding, wanted);
     };
-    let mut subjects: Vec<&str> = stream
-        .subjects
-        .iter()
-        .flatten()
-        .map(String::as_str)
-        .collect();
+    let theirs = stream.subjects.iter().flatten().map(String::as_str);
+    let mut subjects: Vec<&str> = theirs.filter(|it| is_quotable(it)).collect();
     subjects.extend(wanted.iter().map(|it| it.as_str()));
     let finding = finding.paste(
         format!("Let stream `{}` store it, too:", stream.name),
         &[&format!(
             "nats stream edit {} --subjects '{}'",
-            stream.name,
+            word(&stream.name),
             subjects.join(",")
         )],
     );

@@ -4,6 +4,7 @@ use crate::doctor::checks::jetstream::api::{AccountInfo, Limits, StreamInfo, Usa
 use crate::doctor::checks::jetstream::codes::{
     FULL, LIMIT, NO_LEADER, REPLICA, RETENTION, SEALED, TOO_LARGE,
 };
+use crate::doctor::checks::paste::word;
 use crate::results::doctor::{Certainty, Finding, Severity};
 use crate::units::{format_bytes, format_count};
 
@@ -107,7 +108,7 @@ pub(super) fn stream(info: &StreamInfo, payload_bytes: Option<u64>) -> Vec<Findi
                     "Stream `{name}` takes messages of up to {max} bytes, and the one asked for has {payload}."
                 ))
                 .because("Larger ones are refused with error 10054, message size exceeds maximum allowed.")
-                .paste("Raise it:", &[&format!("nats stream edit {name} --max-msg-size {payload}")]),
+                .paste("Raise it:", &[&format!("nats stream edit {} --max-msg-size {payload}", word(name))]),
         );
     }
     if matches!(info.config.retention.as_str(), "interest" | "workqueue") {
@@ -144,7 +145,7 @@ fn leader(info: &StreamInfo) -> Option<Finding> {
                 .because("Less than half of the servers that hold it are there.")
                 .paste(
                     "See which are missing:",
-                    &[&format!("nats stream info {name}")],
+                    &[&format!("nats stream info {}", word(name))],
                 ),
         );
     }
@@ -165,7 +166,7 @@ fn leader(info: &StreamInfo) -> Option<Finding> {
             .because("The stream works, and does not survive the loss of another server.")
             .paste(
                 "See how it is doing:",
-                &[&format!("nats stream info {name}")],
+                &[&format!("nats stream info {}", word(name))],
             ),
     )
 }
@@ -211,9 +212,9 @@ fn full(info: &StreamInfo) -> Option<Finding> {
         .paste(
             "Discard old messages instead, raise the limit, or empty the stream:",
             &[
-                &format!("nats stream edit {name} --discard old"),
-                &format!("nats stream edit {name} --{flag} …"),
-                &format!("nats stream purge {name}"),
+                &format!("nats stream edit {} --discard old", word(name)),
+                &format!("nats stream edit {} --{flag} …", word(name)),
+                &format!("nats stream purge {}", word(name)),
             ],
         );
     Some(if worst.is_full {

@@ -12,6 +12,7 @@ use crate::doctor::checks::jetstream::api::{
 };
 use crate::doctor::checks::jetstream::coverage::{self, Coverage, StorageLimit};
 use crate::doctor::checks::jetstream::{codes, counted, health};
+use crate::doctor::checks::paste::word;
 use crate::doctor::conversation::Conversation;
 use crate::doctor::examination::Examination;
 use crate::doctor::neighbours;
@@ -191,7 +192,7 @@ fn report_domain(examination: &mut Examination<'_>, info: Option<&AccountInfo>) 
         .because(format!(
             "On this connection the usual prefix `$JS.API` works; elsewhere it is `$JS.{domain}.API`."
         ))
-        .paste("From elsewhere:", &[&format!("nats --js-domain {domain} stream ls")]);
+        .paste("From elsewhere:", &[&format!("nats --js-domain {} stream ls", word(&domain))]);
     examination.find(finding);
 }
 
