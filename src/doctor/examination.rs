@@ -17,7 +17,6 @@ use crate::net::dial::{ConnectionFacts, DialError, DialOptions, dial};
 use crate::net::session::Session;
 use crate::net::stream::Stream;
 use crate::net::target::Target;
-use crate::net::tls::inspect::ClientCertificateRequest;
 use crate::net::ws::upgrade::HttpReply;
 use crate::protocol::ServerInfo;
 use crate::results::doctor::{Evidence, Finding, Severity};
@@ -28,8 +27,8 @@ const RESERVE: Duration = Duration::from_millis(3_500);
 const MIN_STEP: Duration = Duration::from_millis(200);
 /// Longest second look.
 const MAX_SECOND_LOOK: Duration = Duration::from_millis(2_500);
-/// Steps of a connection that fit into the time, each at its own limit.
-const N_STEPS: u32 = 3;
+/// Steps of a connection that fit into the time, each at its own limit; a little is left for what is not counted.
+const N_STEPS: f64 = 2.9;
 
 /// An address that took a TCP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,16 +36,6 @@ pub(crate) struct Reached {
     pub(crate) address: SocketAddr,
     /// Until the connection was there: one round trip of the network.
     pub(crate) took: Duration,
-}
-
-/// What is known of TLS on the main connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Encryption {
-    /// Protocol version and cipher.
-    pub(crate) text: String,
-    /// Whether the server asked for a client certificate, and whether it got one. A server may refuse it much later:
-    /// nginx answers the upgrade with 400.
-    pub(crate) request: Option<ClientCertificateRequest>,
 }
 
 /// Who we are, as the server sees it.
@@ -75,8 +64,6 @@ pub(crate) struct Learned {
     pub(crate) front: Option<Proxy>,
     /// TLS is in use, from the beginning or behind INFO.
     pub(crate) is_tls: bool,
-    /// TLS on the connection, where there is TLS.
-    pub(crate) encryption: Option<Encryption>,
     /// The answer `101`.
     pub(crate) switched: Option<HttpReply>,
     /// The connection, NATS on it.
@@ -109,7 +96,7 @@ pub struct Examination<'a> {
 
 impl<'a> Examination<'a> {
     pub(super) fn new(plan: &'a Plan, target: &'a Target, stop: CancellationToken) -> Self {
-        let budget = plan.dial.timeout * N_STEPS - plan.dial.timeout / 10;
+        let budget = plan.dial.timeout.mul_f64(N_STEPS);
         Self {
             plan,
             target,
@@ -129,7 +116,7 @@ impl<'a> Examination<'a> {
     }
 
     /// Notes something about the broker that a healthy report shows.
-    pub(crate) fn fact(&mut self, name: &str, value: impl ToString) {
+    pub(crate) fn fact(&mut self, name: &str, value: impl std::fmt::Display) {
         self.facts.push(Evidence {
             name: name.to_owned(),
             value: value.to_string(),

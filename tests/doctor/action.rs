@@ -59,7 +59,7 @@ fn no_input_becomes_a_part_of_a_command() {
     let entries = entries(&action_file());
     let runs: Vec<_> = entries
         .iter()
-        .filter(|(path, _)| path.ends_with(".run"))
+        .filter(|(path, _)| path.rsplit('.').next() == Some("run"))
         .collect();
     assert_eq!(runs.len(), 3, "{entries:?}");
     for ((_, run), step) in runs.into_iter().zip(["name", "build", "doctor"]) {
@@ -107,7 +107,9 @@ fn every_input_is_described_and_reaches_the_doctor() {
 #[test]
 fn other_actions_are_pinned() {
     let entries = entries(&action_file());
-    let mut uses = entries.iter().filter(|(path, _)| path.ends_with(".uses"));
+    let mut uses = entries
+        .iter()
+        .filter(|(path, _)| path.rsplit('.').next() == Some("uses"));
     assert!(uses.all(|(_, action)| {
         let (_, version) = action.split_once('@').unwrap();
         let hash = version.split(' ').next().unwrap();
@@ -298,9 +300,12 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(directory).unwrap();
     let paths = paths.map(|entry| entry.unwrap().path());
     paths
-        .flat_map(|path| match path.is_dir() {
-            true => files_below(&path),
-            false => vec![path],
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_below(&path)
+            } else {
+                vec![path]
+            }
         })
         .collect()
 }

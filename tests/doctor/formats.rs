@@ -43,10 +43,10 @@ fn assert_valid(json: &Value) {
     compiler
         .add_resource("urn:natsbench:doctor:1", schema)
         .unwrap();
-    let compiled = compiler
+    let index = compiler
         .compile("urn:natsbench:doctor:1", &mut schemas)
         .unwrap();
-    if let Err(error) = schemas.validate(json, compiled) {
+    if let Err(error) = schemas.validate(json, index) {
         panic!("{error:#}\n{json:#}");
     }
 }
@@ -95,14 +95,14 @@ fn a_healthy_broker_is_answered_in_one_line_and_fits_on_a_screen() {
 fn every_format_exits_by_what_was_found() {
     let broker = Broker::start();
     for format in FORMATS {
-        let (healthy, broken) = match format {
+        let (passed, failed) = match format {
             "nagios" => (0, 2),
             _ => (exit::PASSED, exit::FAILED),
         };
         let args = ["--format", format, "--only", "connect"];
-        let finished = doctor(&broker.ws_url(), &args).run().exits(healthy);
+        let finished = doctor(&broker.ws_url(), &args).run().exits(passed);
         assert!(!finished.stdout.is_empty());
-        let finished = doctor(&closed_url(), &args).run().exits(broken);
+        let finished = doctor(&closed_url(), &args).run().exits(failed);
         assert!(finished.stdout.contains("tcp."), "{}", finished.stdout);
     }
 }

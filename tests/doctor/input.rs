@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use natsbench::cli::exit;
+use natsbench::clock::Clock;
+use natsbench::units::NANOS_PER_SEC;
 use nkeys::KeyPair;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -37,10 +38,7 @@ fn offline_with_creds(text: &str, args: &[&str]) -> Diagnosis {
 }
 
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
+    Clock::start().wall_now().0 / NANOS_PER_SEC
 }
 
 fn fact<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a str {

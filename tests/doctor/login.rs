@@ -597,7 +597,7 @@ fn with_creds(operator: &Operator, change: impl FnOnce(&mut Value)) -> (Broker, 
 fn a_network_that_the_jwt_does_not_allow_is_the_cause_for_certain() {
     let operator = Operator::new();
     let (broker, path) = with_creds(&operator, |claims| {
-        claims["nats"]["src"] = json!(["10.9.8.0/24"])
+        claims["nats"]["src"] = json!(["10.9.8.0/24"]);
     });
     let diagnosis = diagnose(&broker.ws_url(), &["--creds", &path]);
     let finding = diagnosis.fails_with("connect.source-network");

@@ -24,7 +24,7 @@ fn wss_to_a_port_without_tls_is_answered_with_ws() {
 
 #[test]
 fn nothing_secret_goes_out_in_clear_when_tls_fails() {
-    let (heard, hears) = std::sync::mpsc::channel();
+    let (heard, requests) = std::sync::mpsc::channel();
     let heard = std::sync::Mutex::new(heard);
     let port = ScriptedPort::start(move |mut stream| {
         let mut request = vec![0; 4096];
@@ -39,7 +39,7 @@ fn nothing_secret_goes_out_in_clear_when_tls_fails() {
     let diagnosis = diagnose(&url, &["--header", "Authorization: Bearer hush-hush"]);
     diagnosis.fails_with("tls.plain-http");
     drop(port);
-    let all: Vec<u8> = hears.iter().flatten().collect();
+    let all: Vec<u8> = requests.iter().flatten().collect();
     let text = String::from_utf8_lossy(&all);
     assert!(text.contains("GET /path HTTP/1.1"), "{text}");
     assert!(!text.contains("hush-hush"), "{text}");
@@ -102,7 +102,7 @@ fn diagnose_port(port: &ScriptedPort) -> Diagnosis {
     )
 }
 
-/// A ServerHello, alone.
+/// A `ServerHello`, alone.
 fn server_hello(minor: u8, cipher: [u8; 2]) -> Vec<u8> {
     let mut bytes = vec![22, 3, minor, 0, 42, 2, 0, 0, 38, 3, minor];
     bytes.extend([7; 32]);

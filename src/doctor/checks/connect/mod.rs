@@ -19,7 +19,6 @@ use crate::doctor::conversation::{Answer, Conversation, End, err_line};
 use crate::doctor::examination::{Examination, Identity};
 use crate::doctor::identity;
 use crate::net::dial::{connect_options, credentials_for};
-use crate::net::target::Scheme;
 use crate::protocol::{
     Credentials, CredentialsError, ServerErrorKind, ServerInfo, UserClaims, encode,
 };
@@ -88,7 +87,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
         Credentials::Jwt { jwt, .. } => UserClaims::decode(jwt.expose()).ok(),
         _ => None,
     };
-    let is_tls = examination.target.scheme == Scheme::Wss;
+    let is_tls = examination.learned.is_tls;
     let login = Login {
         credentials,
         claims,

@@ -154,7 +154,7 @@ async fn ping_on(
 fn login(examination: &Examination<'_>, info: &ServerInfo) -> Option<Vec<u8>> {
     let options = &examination.plan.dial;
     let credentials = credentials_for(examination.target, options);
-    let is_tls = examination.target.scheme == Scheme::Wss;
+    let is_tls = examination.learned.is_tls;
     let mut connect = connect_options(options, &credentials, info, is_tls).ok()?;
     connect.protocol = 0;
     let mut text = Vec::new();

@@ -35,7 +35,7 @@ use self::handshake::Failure;
 use self::trust::{Trusted, Verdict};
 use crate::clock::Clock;
 use crate::doctor::check::{Check, CheckId, Looked};
-use crate::doctor::examination::{Encryption, Examination};
+use crate::doctor::examination::Examination;
 use crate::net::stream::Stream;
 use crate::net::target::Scheme;
 use crate::net::tls::inspect::{Seen, inspecting};
@@ -225,10 +225,7 @@ async fn finish(
     }
     examination.fact("TLS", &encryption);
     let text = format!("{encryption}; {}", judged.text);
-    examination.learned.encryption = Some(Encryption {
-        text: encryption,
-        request: seen.request.clone(),
-    });
+    examination.learned.is_tls = true;
     Ok(Secured {
         stream: Stream::tls(stream),
         text,

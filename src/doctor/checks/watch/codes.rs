@@ -214,7 +214,7 @@ pub(super) const NO_SECOND: Code = Code {
     severity: Severity::Error,
     meaning: "The examined connection worked, but no further one can be opened.",
     cause: "The server has gone meanwhile, or something limits the number or the rate of connections.",
-    fix: "See the evidence.",
+    fix: "See whether the server still runs, and raise the limit of connections (`max_connections`, or that of the account or proxy).",
 };
 
 /// All of them.
