@@ -30,10 +30,8 @@ fn proxies_that_do_their_work_are_not_blamed() {
     let broker = Broker::start();
     let port = broker.ws_port();
     healthy(&nginx_to(port, "/", UPGRADE).ws_url());
-    healthy(&format!(
-        "{}/nats",
-        nginx_to(port, "/nats", UPGRADE).ws_url()
-    ));
+    let prefixed = nginx_to(port, "/nats", UPGRADE);
+    healthy(&format!("{}/nats", prefixed.ws_url()));
     // nats-server takes the upgrade over HTTP/1.0, too.
     let old = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
     healthy(&nginx_to(port, "/", old).ws_url());

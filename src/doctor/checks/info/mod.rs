@@ -61,8 +61,6 @@ pub(super) const CHECK: Check = Check {
         &codes::NOT_NATS,
         &LAME_DUCK,
         &advertised::UNREACHABLE,
-        &versions::VULNERABLE,
-        &versions::COMPRESSED_BATCH,
     ],
     run: |examination| Box::pin(run(examination)),
 };
@@ -161,8 +159,8 @@ async fn accept(examination: &mut Examination<'_>, session: Session, info: Serve
         examination.find(finding);
     }
     let is_compressed = is_compressed(examination);
-    for finding in versions::judge(&info, examination.target.scheme, is_compressed) {
-        examination.find(finding);
+    for (name, value) in versions::notes(&info, examination.target.scheme, is_compressed) {
+        examination.fact(name, value);
     }
     if let Some(finding) = advertised::look(examination, &info).await {
         examination.find(finding);

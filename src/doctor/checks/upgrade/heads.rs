@@ -70,6 +70,13 @@ pub(super) async fn silent(examination: &mut Examination<'_>, waited: Duration) 
     };
     let (received, provoked) = join!(asker.head_so_far(), asker.provoke());
     let place = examination.target.host_and_port();
+    if !received.is_empty() && !b"HTTP/".starts_with(&received[..received.len().min(5)]) {
+        let what = Unanswered::NotHttp {
+            received,
+            after: waited,
+        };
+        return reprobe::unanswered(examination, what).await;
+    }
     if !received.is_empty() {
         return slow(&place, &received, waited);
     }
