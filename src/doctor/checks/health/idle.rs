@@ -35,7 +35,9 @@ pub(super) async fn look(examination: &mut Examination<'_>) {
     let Some(front) = front.filter(|front| front.kind != ProxyKind::Mapping) else {
         return;
     };
-    let Some((default, _)) = front.idle_default() else {
+    // Watching shows what it does; nobody needs to guess then.
+    let default = front.idle_default();
+    let (Some((default, _)), None) = (default, examination.plan.watch) else {
         examination.fact("proxy", &front);
         return;
     };
@@ -47,10 +49,6 @@ pub(super) async fn look(examination: &mut Examination<'_>) {
             default_secs * 3 / 2
         ),
     );
-    // Watching for longer than that shows what there is.
-    if examination.plan.watch.is_some_and(|watch| watch > default) {
-        return;
-    }
     let Some(interval) = ping_interval(examination).await else {
         return;
     };
