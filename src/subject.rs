@@ -329,6 +329,24 @@ impl Pattern {
     }
 }
 
+/// Whether every subject that is matched by one pattern is matched by another, wider one.
+///
+/// Both are texts, as a server sends them in permissions and in the configurations of streams: what is no valid pattern is
+/// compared token by token, too.
+pub fn covers(wide: &str, narrow: &str) -> bool {
+    let mut theirs = narrow.split('.');
+    for token in wide.split('.') {
+        match (token, theirs.next()) {
+            (">", Some(_)) => return true,
+            // `>` stands for more tokens than one.
+            ("*", Some(other)) if other != ">" => {}
+            (token, Some(other)) if token == other => {}
+            _ => return false,
+        }
+    }
+    theirs.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -412,20 +430,58 @@ mod tests {
         })
     }
 
+    #[test]
+    fn a_pattern_covers_what_is_within_it() {
+        for (wide, narrow, is_covered) in [
+            ("rounds.>", "rounds.game.*", true),
+            ("rounds.>", "rounds.>", true),
+            ("rounds.>", "rounds", false),
+            ("rounds.*", "rounds.x", true),
+            ("rounds.*", "rounds.>", false),
+            ("rounds.*", "rounds.*", true),
+            ("rounds.game.*", "rounds.>", false),
+            ("rounds.game.*", "rounds.*.x", false),
+            ("rounds", "rounds.>", false),
+            (">", "a", true),
+            (">", ">", true),
+            ("a.b", "a.b.c", false),
+        ] {
+            assert_eq!(covers(wide, narrow), is_covered, "{wide} {narrow}");
+        }
+    }
+
+    /// The subjects that wildcards can stand for, as far as the patterns of these tests can tell them apart.
+    fn subjects() -> Vec<String> {
+        let tokens = ["a", "b", "aa", "ab", "ba", "bb"];
+        let mut subjects: Vec<String> = tokens.map(str::to_owned).into();
+        let mut level = subjects.clone();
+        for _ in 0..3 {
+            level = level
+                .iter()
+                .flat_map(|head| tokens.map(|token| format!("{head}.{token}")))
+                .collect();
+            subjects.extend(level.iter().cloned());
+        }
+        subjects
+    }
+
     proptest! {
+        #[test]
+        fn a_pattern_covers_another_exactly_when_it_matches_all_that_the_other_does(
+            wide in any_pattern(),
+            narrow in any_pattern(),
+        ) {
+            let (wide_pattern, narrow_pattern) = (pattern(&wide), pattern(&narrow));
+            let subjects = subjects();
+            let mut within = subjects.iter().filter(|subject| narrow_pattern.matches(subject));
+            prop_assert_eq!(covers(&wide, &narrow), within.all(|subject| wide_pattern.matches(subject)));
+        }
+
         #[test]
         fn patterns_overlap_exactly_when_some_subject_matches_both(left in any_pattern(), right in any_pattern()) {
             let (left, right) = (pattern(&left), pattern(&right));
             prop_assert_eq!(left.overlaps(&right), right.overlaps(&left));
-            // The subjects that wildcards can stand for, as far as these patterns can tell them apart.
-            let tokens = ["a", "b", "aa", "ab", "ba", "bb"];
-            let mut subjects: Vec<String> = tokens.map(str::to_owned).into();
-            let mut level = subjects.clone();
-            for _ in 0..3 {
-                level = level.iter().flat_map(|head| tokens.map(|token| format!("{head}.{token}"))).collect();
-                subjects.extend(level.iter().cloned());
-            }
-            let some_match = subjects.iter().any(|subject| left.matches(subject) && right.matches(subject));
+            let some_match = subjects().iter().any(|subject| left.matches(subject) && right.matches(subject));
             prop_assert_eq!(left.overlaps(&right), some_match);
         }
 

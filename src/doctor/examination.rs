@@ -10,7 +10,7 @@ use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::CheckId;
 use crate::doctor::conversation::Conversation;
 use crate::doctor::front::Proxy;
-use crate::doctor::identity::UserInfo;
+use crate::doctor::identity::Identity;
 use crate::doctor::neighbours::Neighbours;
 use crate::doctor::plan::Plan;
 use crate::net::dial::{ConnectionFacts, DialError, DialOptions, dial};
@@ -36,17 +36,6 @@ pub(crate) struct Reached {
     pub(crate) address: SocketAddr,
     /// Until the connection was there: one round trip of the network.
     pub(crate) took: Duration,
-}
-
-/// Who we are, as the server sees it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Identity {
-    pub(crate) account: Option<String>,
-    pub(crate) user: Option<String>,
-    /// `permissions` of `$SYS.REQ.USER.INFO`, as JSON; what a user JWT says of them where that was not answered.
-    pub(crate) permissions: Option<serde_json::Value>,
-    /// What became of `$SYS.REQ.USER.INFO`.
-    pub(crate) user_info: UserInfo,
 }
 
 /// What a check hands on to those behind it.

@@ -22,6 +22,7 @@ pub mod examination;
 mod fingerprint;
 mod front;
 mod identity;
+mod nearness;
 mod neighbours;
 pub mod plan;
 mod redact;

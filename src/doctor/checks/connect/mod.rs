@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::conversation::{Answer, Conversation, End, err_line};
-use crate::doctor::examination::{Examination, Identity};
-use crate::doctor::identity;
+use crate::doctor::examination::Examination;
+use crate::doctor::identity::{self, Identity};
 use crate::net::dial::{connect_options, credentials_for};
 use crate::protocol::{
     Credentials, CredentialsError, ServerErrorKind, ServerInfo, UserClaims, encode,

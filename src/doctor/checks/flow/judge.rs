@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use crate::doctor::checks::flow::clients::{BusyAccount, Client, Others};
 use crate::doctor::checks::flow::codes::{NEAR_SUBJECT, QUEUE_SHARED};
-use crate::doctor::checks::flow::near::{Difference, Near, nearness};
 use crate::doctor::checks::flow::tally::{Listened, Sound};
 use crate::doctor::checks::paste::{is_quotable, word};
+use crate::doctor::nearness::{Difference, Near, nearness};
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_count;
 
-/// The account of everybody on a server that has no others.
-pub(crate) const GLOBAL_ACCOUNT: &str = "$G";
 /// Most things of a kind that a finding lists.
 pub(super) const MAX_LISTED: usize = 4;
 /// From so many messages on, those that came last may be missing in the count.

@@ -4,7 +4,6 @@ mod clients;
 mod codes;
 pub(super) mod judge;
 mod listen;
-pub(super) mod near;
 mod payloads;
 mod silence;
 mod tally;

@@ -2,10 +2,11 @@
 
 use crate::doctor::checks::flow::clients::{BusyAccount, Client, Others};
 use crate::doctor::checks::flow::codes::{NO_PUBLISHER, OTHER_ACCOUNT, SYSTEM_ACCOUNT};
-use crate::doctor::checks::flow::judge::{GLOBAL_ACCOUNT, MAX_LISTED, Scene, is_internal};
-use crate::doctor::checks::flow::near::is_sibling;
+use crate::doctor::checks::flow::judge::{MAX_LISTED, Scene, is_internal};
 use crate::doctor::checks::flow::tally::{Listened, Wide};
 use crate::doctor::checks::paste::word;
+use crate::doctor::identity::GLOBAL_ACCOUNT;
+use crate::doctor::nearness::is_sibling;
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_count;
 

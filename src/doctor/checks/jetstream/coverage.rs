@@ -1,13 +1,13 @@
 //! Which streams store a subject, and what to do when none does.
 
-use crate::doctor::checks::flow::near::nearness;
 use crate::doctor::checks::jetstream::api::StreamConfig;
 use crate::doctor::checks::jetstream::codes::{
     NO_STREAM, NOT_COVERED, NOT_IN_DOMAIN, PARTLY_COVERED, STORAGE_SMALL,
 };
 use crate::doctor::checks::paste::{is_quotable, word};
+use crate::doctor::nearness::nearness;
 use crate::results::doctor::{Certainty, Finding};
-use crate::subject::Pattern;
+use crate::subject::{Pattern, covers};
 use crate::units::format_bytes;
 
 /// With less than so much left, a stream of a usual size does not find room.
@@ -50,25 +50,11 @@ pub(super) fn coverage(wanted: &Pattern, config: &StreamConfig) -> Coverage {
     let mut subjects = subjects.map(String::as_str);
     // Streams that copy others have no subjects of their own.
     let has_subjects = config.subjects.as_ref().is_some_and(|all| !all.is_empty());
-    if !has_subjects || subjects.any(|subject| contains(subject, wanted.as_str())) {
+    if !has_subjects || subjects.any(|subject| covers(subject, wanted.as_str())) {
         Coverage::All
     } else {
         Coverage::Part
     }
-}
-
-/// Whether a pattern matches everything that a narrower one does.
-fn contains(wide: &str, narrow: &str) -> bool {
-    let mut theirs = narrow.split('.');
-    for token in wide.split('.') {
-        match (token, theirs.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(theirs)) if theirs != ">" => {}
-            (ours, Some(theirs)) if ours == theirs => {}
-            _ => return false,
-        }
-    }
-    theirs.next().is_none()
 }
 
 /// A pattern of which a stream stores a part.

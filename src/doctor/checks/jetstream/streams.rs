@@ -6,7 +6,6 @@ use serde_json::json;
 
 use crate::clock::mono_now;
 use crate::doctor::check::CheckId;
-use crate::doctor::checks::flow::judge::GLOBAL_ACCOUNT;
 use crate::doctor::checks::jetstream::api::{
     self, AccountInfo, ApiError, StreamConfig, StreamInfo, StreamNames,
 };
@@ -15,6 +14,7 @@ use crate::doctor::checks::jetstream::{codes, counted, health};
 use crate::doctor::checks::paste::word;
 use crate::doctor::conversation::Conversation;
 use crate::doctor::examination::Examination;
+use crate::doctor::identity::GLOBAL_ACCOUNT;
 use crate::doctor::neighbours;
 use crate::results::doctor::Severity;
 use crate::subject::Pattern;

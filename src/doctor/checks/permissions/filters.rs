@@ -3,11 +3,10 @@
 use crate::doctor::checks::connect::Trouble;
 use crate::doctor::conversation::Conversation;
 use crate::doctor::examination::Examination;
-use crate::doctor::identity::covers;
 use crate::protocol::ServerErrorKind;
 use crate::results::doctor::{Finding, Severity};
 use crate::rounds::{Game, subject_for};
-use crate::subject::Pattern;
+use crate::subject::{Pattern, covers};
 
 use super::subjects::{allowed_of, is_about, is_too_many_tokens, subscribe_shortly};
 use super::{User, codes, rules_text};

@@ -380,5 +380,5 @@ fn is_misspelt(our: &str, their: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "near_tests.rs"]
+#[path = "nearness_tests.rs"]
 mod tests;
