@@ -11,6 +11,7 @@ use rand::distr::Alphanumeric;
 use tokio::time::timeout;
 
 use crate::clock::{MonoNanos, mono_now};
+use crate::doctor::words::short;
 use crate::net::session::{Session, SessionError};
 use crate::protocol::{Headers, Msg, ServerInfo, ServerOp, encode};
 
@@ -22,6 +23,8 @@ const MAX_PAYLOAD_BYTES: usize = 16 << 10;
 const MAX_REPLY_BYTES: usize = 1 << 20;
 /// How much is kept of all messages of one answer.
 const MAX_KEPT_BYTES: usize = 8 << 20;
+/// How much is shown of what a server says.
+const MAX_WORDS_CHARS: usize = 300;
 /// Most `-ERR` and INFO kept of one answer.
 const MAX_WORDS: usize = 64;
 
@@ -40,12 +43,7 @@ pub(crate) fn err_line(text: &str) -> String {
 
 /// The beginning of what a server says: it may say much.
 pub(crate) fn excerpt(text: &str) -> String {
-    const MAX_CHARS: usize = 300;
-    let mut shown: String = text.chars().take(MAX_CHARS).collect();
-    if shown.len() < text.len() {
-        shown.push_str("...");
-    }
-    shown
+    short(text, MAX_WORDS_CHARS)
 }
 
 /// A message, as far as it is kept.

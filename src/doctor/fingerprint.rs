@@ -3,10 +3,12 @@
 //! Pure. The bytes come from a stranger: whatever they are, the answer is a guess of ours about them, or `None` where
 //! there are none.
 
+use crate::doctor::words::short;
 use crate::net::ws::upgrade::parse_reply;
 use crate::protocol::ServerInfo;
-use crate::report::message::harmless;
 
+/// How much of a version is shown.
+const MAX_VERSION_CHARS: usize = 60;
 /// How much of a text is shown.
 const MAX_EXCERPT_CHARS: usize = 100;
 /// How much of what is no text is shown.
@@ -110,7 +112,7 @@ impl Speaker {
         match self {
             Self::Nats(_, info) => format!(
                 "INFO of nats-server {}, port {}",
-                harmless(&info.version),
+                short(&info.version, MAX_VERSION_CHARS),
                 info.port
             ),
             Self::NatsError(text) => format!("-ERR {text}"),
@@ -149,9 +151,10 @@ fn nats(bytes: &[u8]) -> Option<Speaker> {
     // Redis does not quote its text.
     let text = line.strip_prefix(b"-ERR '")?;
     let text = text.strip_suffix(b"'").unwrap_or(text);
-    Some(Speaker::NatsError(shortened(&String::from_utf8_lossy(
-        text,
-    ))))
+    Some(Speaker::NatsError(short(
+        &String::from_utf8_lossy(text),
+        MAX_EXCERPT_CHARS,
+    )))
 }
 
 fn binary(bytes: &[u8]) -> Option<Protocol> {
@@ -244,7 +247,7 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
     if is_text(bytes) {
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_EXCERPT_CHARS)]);
         let line = text.trim().lines().next().unwrap_or("").trim_end();
-        return shortened(line);
+        return short(line, MAX_EXCERPT_CHARS);
     }
     let shown: Vec<_> = bytes
         .iter()
@@ -257,16 +260,6 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
         ""
     };
     format!("{}{dots} ({} bytes)", shown.join(" "), bytes.len())
-}
-
-fn shortened(text: &str) -> String {
-    let text = harmless(text);
-    let shown: String = text.chars().take(MAX_EXCERPT_CHARS).collect();
-    if shown.len() < text.len() {
-        format!("{shown}...")
-    } else {
-        shown
-    }
 }
 
 #[cfg(test)]

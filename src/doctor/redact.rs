@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::doctor::catalogue;
+use crate::doctor::http::again::is_open_header;
 use crate::doctor::plan::Plan;
 use crate::net::target::Target;
 use crate::protocol::Credentials;
@@ -10,8 +11,6 @@ use crate::results::doctor::{DoctorResult, Finding};
 
 /// What stands for a secret.
 const STARS: &str = "***";
-/// Headers of the upgrade whose values are no secrets.
-const PLAIN_HEADERS: [&str; 3] = ["Host", "Origin", "User-Agent"];
 /// What we say ourselves wherever a server is named: hiding a part of it would tell what that part is.
 const OWN_NAME: &str = "nats-server";
 
@@ -56,8 +55,7 @@ impl Secrets {
             known.extend(values.map(|(_, value)| value.to_owned()));
         }
         for (name, value) in &plan.dial.headers {
-            let mut open = PLAIN_HEADERS.iter();
-            if !open.any(|open| open.eq_ignore_ascii_case(name)) {
+            if !is_open_header(name) {
                 known.push(value.clone());
                 // `Authorization: Bearer TOKEN`, `Cookie: name=VALUE; other=VALUE`.
                 let parts = value.split([' ', ';', '=']);

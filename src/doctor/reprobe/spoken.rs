@@ -6,13 +6,15 @@ use crate::doctor::elsewhere::{Served, find_websocket, url_at};
 use crate::doctor::examination::Examination;
 use crate::doctor::fingerprint::{NatsPort, Protocol, Speaker};
 use crate::doctor::neighbours::{Neighbours, look_around};
+use crate::doctor::words::short;
 use crate::net::target::{Scheme, Target};
 use crate::protocol::ServerInfo;
-use crate::report::message::harmless;
 use crate::results::doctor::{Certainty, Finding};
 
 /// Most addresses shown of a list that a server sent.
 const MAX_ADDRESSES: usize = 4;
+/// How much of a field of INFO is shown.
+const MAX_FIELD_CHARS: usize = 80;
 
 /// Where NATS over WebSocket is, as far as it was found.
 #[derive(Default)]
@@ -234,20 +236,21 @@ fn when_asked(target: &Target, speaker: &Speaker, right: &Right) -> Finding {
 /// INFO as it came, without what says nothing here.
 fn first_bytes(info: &ServerInfo) -> String {
     let mut fields = vec![
-        format!("\"version\":\"{}\"", harmless(&info.version)),
+        format!("\"version\":\"{}\"", short(&info.version, MAX_FIELD_CHARS)),
         format!("\"port\":{}", info.port),
     ];
     if info.client_id != 0 {
         fields.push(format!("\"client_id\":{}", info.client_id));
     }
     if !info.ws_connect_urls.is_empty() {
-        let urls: Vec<_> = info.ws_connect_urls.iter().take(MAX_ADDRESSES).collect();
+        let urls = info.ws_connect_urls.iter().take(MAX_ADDRESSES);
+        let urls: Vec<_> = urls.map(|url| short(url, MAX_FIELD_CHARS)).collect();
         fields.push(format!("\"ws_connect_urls\":{urls:?}"));
     }
     for name in ["info_on_connect", "gateway_urls", "route_pool_size"] {
         if let Some(value) = info.extra.get(name) {
-            let value: String = value.to_string().chars().take(80).collect();
-            fields.push(format!("\"{name}\":{}", harmless(&value)));
+            let value = short(&value.to_string(), MAX_FIELD_CHARS);
+            fields.push(format!("\"{name}\":{value}"));
         }
     }
     if info.tls_required {
@@ -289,7 +292,7 @@ fn with_right_port(finding: Finding, target: &Target, info: &ServerInfo, right: 
             .ws_connect_urls
             .iter()
             .take(MAX_ADDRESSES)
-            .map(|url| format!("`{}`", harmless(url)))
+            .map(|url| format!("`{}`", short(url, MAX_FIELD_CHARS)))
             .collect();
         return finding.remedy(format!(
             "Use a WebSocket address that the server names: {}.",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::doctor::checks::upgrade::probes::{Asker, Outcome};
+use crate::doctor::http::again::{Asker, Outcome};
 use crate::net::dial::upgrade_request;
 use crate::net::probe;
 use crate::net::ws::frame::{FrameDecoder, FrameOptions, HEADROOM_BYTES, opcode, seal};

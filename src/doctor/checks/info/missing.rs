@@ -11,12 +11,13 @@ use crate::doctor::checks::info::codes::{
 };
 use crate::doctor::checks::info::first_words::{kind_of, service_of};
 use crate::doctor::checks::info::listen::{self, Opening};
-use crate::doctor::checks::upgrade::paths::{self, wrong_path};
-use crate::doctor::checks::upgrade::probes::{Asker, Outcome, url_of};
-use crate::doctor::checks::upgrade::reply::{Case, path_of, short, with_reply};
 use crate::doctor::examination::Examination;
 use crate::doctor::fingerprint::NatsPort;
 use crate::doctor::front::{self, Proxy, ProxyKind, proxy_of};
+use crate::doctor::http::again::{Asker, Outcome, url_of};
+use crate::doctor::http::answer::{Case, path_of, with_reply};
+use crate::doctor::http::paths::{self, wrong_path};
+use crate::doctor::words::short;
 use crate::net::target::Target;
 use crate::net::ws::frame::opcode;
 use crate::net::ws::upgrade::{HttpReply, parse_reply};
@@ -103,6 +104,7 @@ pub(super) async fn look(
     if ends_in_leafnode(target) {
         let right = without_leafnode(target);
         let outcome = asker
+            .without_secrets()
             .ask(|request| right.clone_into(&mut request.path_and_query))
             .await;
         return leafnode(target, right, &outcome, &missing);

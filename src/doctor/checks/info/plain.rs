@@ -9,9 +9,9 @@ use crate::doctor::checks::info::codes::{NO_TLS_FIRST, NOT_NATS, TLS_NOT_OFFERED
 use crate::doctor::checks::info::missing::{Missing, refused};
 use crate::doctor::checks::info::{accept, first_info};
 use crate::doctor::checks::tls::handshake;
-use crate::doctor::checks::upgrade::chain_text;
 use crate::doctor::examination::Examination;
 use crate::doctor::reprobe::mute_client_port;
+use crate::doctor::words::chain_text;
 use crate::net::probe;
 use crate::net::session::Session;
 use crate::net::stream::Stream;

@@ -7,6 +7,7 @@ use super::{Failure, codes};
 use crate::doctor::elsewhere::{Served, find_websocket, is_usual};
 use crate::doctor::examination::Examination;
 use crate::doctor::neighbours::{ClientPort, Local, Neighbours, look_around};
+use crate::doctor::words::short;
 use crate::net::target::{Scheme, Target};
 use crate::protocol::ServerInfo;
 use crate::results::doctor::{Certainty, Finding};
@@ -286,8 +287,9 @@ fn is_crowded(neighbours: &Neighbours) -> bool {
 }
 
 fn name_of(info: &ServerInfo) -> String {
-    let name = crate::report::message::harmless(&info.server_name);
-    let version = crate::report::message::harmless(&info.version);
+    const MAX_NAME_CHARS: usize = 60;
+    let name = short(&info.server_name, MAX_NAME_CHARS);
+    let version = short(&info.version, MAX_NAME_CHARS);
     // A server without a name of its own has its id for one.
     if name.is_empty() || info.server_name == info.server_id {
         format!("nats-server {version}")

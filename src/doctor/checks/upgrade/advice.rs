@@ -1,8 +1,8 @@
 //! Lines of configuration for each proxy.
 
-use crate::doctor::checks::upgrade::probes::{Direct, url_of};
-use crate::doctor::checks::upgrade::reply::short;
 use crate::doctor::front::{Proxy, ProxyKind};
+use crate::doctor::http::again::{Direct, url_of};
+use crate::doctor::words::short;
 use crate::net::target::Scheme;
 use crate::results::doctor::Finding;
 

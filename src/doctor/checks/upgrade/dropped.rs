@@ -6,10 +6,10 @@ use rustls::ClientConfig;
 use tokio::join;
 
 use crate::doctor::checks::upgrade::advice::{around, pass_upgrade_on};
-use crate::doctor::checks::upgrade::probes::{Asker, Direct, find_direct};
-use crate::doctor::checks::upgrade::reply::Case;
 use crate::doctor::code::Code;
 use crate::doctor::front::proxy_of;
+use crate::doctor::http::again::{Asker, Direct, find_direct};
+use crate::doctor::http::answer::Case;
 use crate::doctor::neighbours::{Monitoring, Neighbours};
 use crate::results::doctor::{Certainty, Finding, Severity};
 
@@ -81,7 +81,7 @@ pub(super) fn judge(case: &Case<'_>, direct: Option<&Direct>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::checks::upgrade::testing::{case, reply};
+    use crate::doctor::http::testing::{case, reply};
 
     const BY_NATS: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nSec-Websocket-Version: 13\r\nX-Content-Type-Options: nosniff\r\nDate: Mon, 23 Nov 2026 18:21:30 GMT\r\nContent-Length: 12\r\n\r\nBad Request\n";
 

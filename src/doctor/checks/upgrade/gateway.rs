@@ -1,10 +1,10 @@
 //! A proxy that cannot reach what is behind it: 502, 503, 504.
 
 use crate::doctor::checks::upgrade::advice::{around, point_at};
-use crate::doctor::checks::upgrade::probes::Direct;
-use crate::doctor::checks::upgrade::reply::Case;
 use crate::doctor::code::Code;
 use crate::doctor::front::ProxyKind;
+use crate::doctor::http::again::Direct;
+use crate::doctor::http::answer::Case;
 use crate::net::target::Scheme;
 use crate::results::doctor::{Certainty, Finding, Severity};
 
@@ -142,7 +142,7 @@ fn timeout(case: &Case<'_>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::checks::upgrade::testing::{case, reply};
+    use crate::doctor::http::testing::{case, reply};
 
     #[test]
     fn a_502_has_two_causes() {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::join;
 
-use crate::doctor::checks::upgrade::probes::Asker;
-use crate::doctor::checks::upgrade::reply::short;
 use crate::doctor::code::Code;
 use crate::doctor::examination::Examination;
 use crate::doctor::front::{Proxy, proxy_of, subject};
+use crate::doctor::http::again::Asker;
 use crate::doctor::reprobe::{self, Unanswered};
+use crate::doctor::words::short;
 use crate::results::doctor::{Certainty, Finding, Severity};
 use crate::units::{format_bytes, format_duration};
 

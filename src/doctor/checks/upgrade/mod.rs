@@ -11,15 +11,10 @@ mod heads;
 mod origin;
 mod own;
 mod page;
-pub(crate) mod paths;
 mod plain;
-pub(crate) mod probes;
 mod redirect;
-pub(crate) mod reply;
 mod statuses;
 mod switched;
-#[cfg(test)]
-pub(crate) mod testing;
 
 use std::time::Duration;
 
@@ -27,11 +22,13 @@ use tokio::time::timeout;
 
 use crate::clock::mono_now;
 use crate::doctor::check::{Check, CheckId, Looked};
-use crate::doctor::checks::upgrade::probes::{Asker, find_direct};
-use crate::doctor::checks::upgrade::reply::{Case, is_plain_to_tls, path_of, short};
 use crate::doctor::examination::Examination;
+use crate::doctor::http::again::{Asker, find_direct};
+use crate::doctor::http::answer::{Case, is_plain_to_tls, path_of};
+use crate::doctor::http::paths;
 use crate::doctor::neighbours::{Monitoring, look_around};
 use crate::doctor::reprobe::{self, Unanswered};
+use crate::doctor::words::short;
 use crate::net::dial::upgrade_request;
 use crate::net::session::Session;
 use crate::net::target::Scheme;
@@ -150,21 +147,6 @@ fn answer_text(error: &UpgradeError) -> String {
         UpgradeError::Refused(reply) => format!("{} {}", reply.status, short(&reply.reason, 60)),
         other => other.to_string(),
     }
-}
-
-/// An error with what is behind it.
-pub(crate) fn chain_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 /// The upgrade is done: the connection becomes a session.

@@ -2,10 +2,11 @@
 
 use tokio::join;
 
-use crate::doctor::checks::upgrade::probes::{Asker, Outcome};
-use crate::doctor::checks::upgrade::reply::{Case, short};
 use crate::doctor::code::Code;
 use crate::doctor::front::is_nats;
+use crate::doctor::http::again::{Asker, Outcome};
+use crate::doctor::http::answer::Case;
+use crate::doctor::words::short;
 use crate::net::target::Scheme;
 use crate::results::doctor::{Certainty, Finding, Severity};
 
@@ -254,7 +255,7 @@ fn with_trials(finding: Finding, trials: &Trials) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::checks::upgrade::testing::{case, reply, switched};
+    use crate::doctor::http::testing::{case, reply, switched};
     use crate::net::ws::upgrade::HttpReply;
 
     const BY_NATS: &str = "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nSec-Websocket-Version: 13\r\nContent-Length: 10\r\n\r\nForbidden\n";

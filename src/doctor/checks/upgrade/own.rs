@@ -3,9 +3,9 @@
 use tokio::join;
 use tokio::task::JoinSet;
 
-use crate::doctor::checks::upgrade::probes::Asker;
-use crate::doctor::checks::upgrade::reply::Case;
 use crate::doctor::code::Code;
+use crate::doctor::http::again::Asker;
+use crate::doctor::http::answer::Case;
 use crate::results::doctor::{Finding, Severity};
 
 /// Most headers that are left out one at a time.
@@ -66,7 +66,7 @@ fn judge(case: &Case<'_>, culprits: &[&str]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::checks::upgrade::testing::{case, reply};
+    use crate::doctor::http::testing::{case, reply};
 
     #[test]
     fn the_header_is_named_and_its_value_is_not() {

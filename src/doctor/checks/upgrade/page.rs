@@ -3,11 +3,11 @@
 use serde_json::Value;
 use tokio::join;
 
-use crate::doctor::checks::upgrade::paths::{self, wrong_path};
-use crate::doctor::checks::upgrade::probes::{Asker, Outcome, url_of};
-use crate::doctor::checks::upgrade::reply::{Case, words};
 use crate::doctor::code::Code;
 use crate::doctor::front::{Proxy, ProxyKind};
+use crate::doctor::http::again::{Asker, Outcome, url_of};
+use crate::doctor::http::answer::{Case, words};
+use crate::doctor::http::paths::{self, wrong_path};
 use crate::net::target::Scheme;
 use crate::results::doctor::{Certainty, Finding, Severity};
 
@@ -220,7 +220,7 @@ fn tls_text(scheme: Scheme) -> &'static str {
 
 fn text(json: &Value, name: &str) -> String {
     let value = json.get(name).and_then(Value::as_str).unwrap_or("?");
-    super::reply::short(value, 40)
+    crate::doctor::words::short(value, 40)
 }
 
 /// Whether the words are those of a captive portal.
@@ -301,7 +301,7 @@ pub(super) fn portal(case: &Case<'_>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::checks::upgrade::testing::{case, nats, reply};
+    use crate::doctor::http::testing::{case, nats, reply};
 
     const MONITOR: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html lang=\"en\">\n\t<head>\n\t<link rel=\"shortcut icon\" href=\"https://nats.io/favicon.ico\">\n</head><body><a href=./varz>General</a></body></html>";
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use crate::doctor::checks::upgrade::advice::around;
-use crate::doctor::checks::upgrade::probes::{Asker, Outcome, find_direct, url_of};
-use crate::doctor::checks::upgrade::reply::{Case, is_go_plain_to_tls};
 use crate::doctor::code::Code;
 use crate::doctor::front::{ProxyKind, proxy_of};
+use crate::doctor::http::again::{Asker, Outcome, find_direct, url_of};
+use crate::doctor::http::answer::{Case, is_go_plain_to_tls};
 use crate::net::target::Scheme;
 use crate::results::doctor::{Certainty, Finding, Severity};
 
@@ -36,7 +36,7 @@ pub(super) async fn look(
 ) -> Finding {
     let with_tls = match unverified.clone() {
         Some(tls) if asker.target.scheme == Scheme::Ws => {
-            let mut other = asker.clone().unverified(tls);
+            let mut other = asker.without_secrets().unverified(tls);
             other.target.scheme = Scheme::Wss;
             Some(other.ask(|_| ()).await)
         }
@@ -146,7 +146,7 @@ fn behind(case: &Case<'_>, with_tls: Option<&Outcome>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::checks::upgrade::testing::{case, reply};
+    use crate::doctor::http::testing::{case, reply};
 
     const GO: &str =
         "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";

@@ -1,9 +1,9 @@
 //! A redirect in place of an upgrade (3xx). Clients of WebSocket do not follow one.
 
 use crate::doctor::checks::upgrade::page;
-use crate::doctor::checks::upgrade::probes::{Asker, Outcome};
-use crate::doctor::checks::upgrade::reply::{Case, shown_location};
 use crate::doctor::code::Code;
+use crate::doctor::http::again::{self, Asker, Outcome};
+use crate::doctor::http::answer::{Case, path_of, shown_location};
 use crate::net::target::{Scheme, Target};
 use crate::results::doctor::{Certainty, Finding, Severity};
 
@@ -77,19 +77,24 @@ pub(super) fn destination(target: &Target, location: &str) -> Option<Target> {
 
 /// A URL for advice: without the query, which may hold a secret.
 fn url_of(target: &Target) -> String {
-    let path = super::reply::path_of(&target.path_and_query);
-    super::probes::url_of(target.scheme, &target.host, target.port, path)
+    let path = path_of(&target.path_and_query);
+    again::url_of(target.scheme, &target.host, target.port, path)
 }
 
-/// Tries where it leads, if that is the same host: nothing of ours goes anywhere else.
+/// Tries where it leads, if that is the same host; nothing secret goes even there.
 pub(super) async fn look(case: &Case<'_>, asker: &Asker) -> Option<Outcome> {
     let to = destination(case.target, case.reply.header("Location")?)?;
     if !to.host.eq_ignore_ascii_case(&case.target.host) {
         return None;
     }
-    let mut other = asker.clone();
+    let mut other = asker.without_secrets();
     other.address.set_port(to.port);
-    other.target = to;
+    // A redirect may repeat the query of the URL.
+    let path_and_query = path_of(&to.path_and_query).to_owned();
+    other.target = Target {
+        path_and_query,
+        ..to
+    };
     Some(other.ask(|_| ()).await)
 }
 
@@ -166,7 +171,7 @@ fn to_login(case: &Case<'_>, shown: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::checks::upgrade::testing::{case, reply};
+    use crate::doctor::http::testing::{case, reply};
 
     fn finding_of(url: &str, location: &str) -> Finding {
         let text = format!(

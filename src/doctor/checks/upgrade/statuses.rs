@@ -6,8 +6,9 @@ use crate::doctor::checks::upgrade::codes::{
     MISDIRECTED, NETWORK_LOGIN, NOT_IMPLEMENTED, OTHER_SERVICE, PROXY_LOGIN, RATE_LIMITED,
     SERVER_ERROR, TIMED_OUT_REQUEST, TOO_LARGE, UNAUTHORIZED, UNEXPECTED, UPGRADE_REQUIRED,
 };
-use crate::doctor::checks::upgrade::reply::{Case, short};
 use crate::doctor::front::ProxyKind;
+use crate::doctor::http::answer::Case;
+use crate::doctor::words::short;
 use crate::results::doctor::{Certainty, Finding};
 
 /// The cause, by the status alone.
@@ -37,7 +38,7 @@ pub(super) fn judge(case: &Case<'_>) -> Finding {
             .remedy("Use the new URL of the broker."),
         413 | 431 | 494 => too_large(case),
         421 => case
-            .finding(&MISDIRECTED, format!("{who} does not serve the host name `{}` on this connection.", sent_host(case)))
+            .finding(&MISDIRECTED, format!("{who} does not serve the host name `{}` on this connection.", case.sent_host()))
             .because("It compares the `Host` header with the server name of the TLS handshake; they have to be the same.")
             .remedy("Use that name in the URL, and give no other one with `--header 'Host: ...'`."),
         426 => upgrade_required(case),
@@ -66,7 +67,7 @@ pub(super) fn judge(case: &Case<'_>) -> Finding {
 
 fn unauthorized(case: &Case<'_>) -> Finding {
     let who = case.subject();
-    let has_sent = has_header(case, "Authorization");
+    let has_sent = case.has_header("Authorization");
     let wanted = case
         .reply
         .header("WWW-Authenticate")
@@ -341,16 +342,4 @@ fn unexpected(case: &Case<'_>) -> Finding {
     .or("the URL leads to another service", "open the same address in a browser")
     .or("a rule of the proxy answers in place of nats-server", "its access log has the request")
     .remedy("Correct the port or path of the URL, or the route of the proxy.")
-}
-
-pub(super) fn has_header(case: &Case<'_>, name: &str) -> bool {
-    let mut headers = case.options.headers.iter();
-    headers.any(|(key, _)| key.eq_ignore_ascii_case(name))
-}
-
-/// The `Host` that was sent.
-pub(super) fn sent_host(case: &Case<'_>) -> String {
-    let mut headers = case.options.headers.iter();
-    let given = headers.find(|(key, _)| key.eq_ignore_ascii_case("Host"));
-    given.map_or_else(|| case.target.host_header(), |(_, value)| value.clone())
 }

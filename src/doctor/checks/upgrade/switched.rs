@@ -1,8 +1,9 @@
 //! A `101` that is not the answer to our handshake.
 
-use crate::doctor::checks::upgrade::paths::mqtt;
-use crate::doctor::checks::upgrade::reply::{Case, short};
 use crate::doctor::code::Code;
+use crate::doctor::http::answer::Case;
+use crate::doctor::http::paths::mqtt;
+use crate::doctor::words::short;
 use crate::results::doctor::{Certainty, Finding, Severity};
 
 pub(super) const INCOMPLETE: Code = Code {
@@ -140,7 +141,7 @@ fn wrong_accept(case: &Case<'_>, reason: &str, again: Option<&str>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::checks::upgrade::testing::{case, reply};
+    use crate::doctor::http::testing::{case, reply};
 
     const HEAD: &str =
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
@@ -186,7 +187,7 @@ mod tests {
             "{HEAD}Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
         ));
         let finding = judge(&case("ws://h:1/mqtt", &reply), "it chooses", None);
-        assert_eq!(finding.code, super::super::paths::MQTT_PATH.name);
+        assert_eq!(finding.code, crate::doctor::http::paths::MQTT_PATH.name);
     }
 
     #[test]

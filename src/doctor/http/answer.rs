@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use crate::doctor::code::Code;
 use crate::doctor::front::{Proxy, is_nats, subject};
+use crate::doctor::words::short;
 use crate::net::dial::DialOptions;
 use crate::net::target::Target;
 use crate::net::ws::upgrade::HttpReply;
-use crate::report::message::harmless;
 use crate::results::doctor::Finding;
 
 /// Headers that are shown; others may hold secrets, or say nothing.
@@ -40,24 +40,37 @@ pub(crate) struct Case<'a> {
 
 impl Case<'_> {
     /// Who answered, as the subject of a sentence.
-    pub(super) fn subject(&self) -> String {
+    pub(crate) fn subject(&self) -> String {
         subject(self.proxy.as_ref(), &self.target.host_and_port())
     }
 
     /// Whoever is to be asked to mend it, in the middle of a sentence.
-    pub(super) fn proxy_name(&self) -> String {
+    pub(crate) fn proxy_name(&self) -> String {
         self.proxy
             .as_ref()
             .map_or_else(|| "the proxy".to_owned(), Proxy::name)
     }
 
     /// The path of the URL, without its query.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         path_of(&self.target.path_and_query)
     }
 
+    /// Whether the user has this header sent.
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        let mut headers = self.options.headers.iter();
+        headers.any(|(key, _)| key.eq_ignore_ascii_case(name))
+    }
+
+    /// The `Host` that was sent.
+    pub(crate) fn sent_host(&self) -> String {
+        let mut headers = self.options.headers.iter();
+        let given = headers.find(|(key, _)| key.eq_ignore_ascii_case("Host"));
+        given.map_or_else(|| self.target.host_header(), |(_, value)| value.clone())
+    }
+
     /// A finding that shows the answer.
-    pub(super) fn finding(&self, code: &Code, title: impl Into<String>) -> Finding {
+    pub(crate) fn finding(&self, code: &Code, title: impl Into<String>) -> Finding {
         with_reply(code.finding(title), self.reply)
     }
 }
@@ -101,18 +114,8 @@ fn by_nats_text(reply: &HttpReply) -> Option<&'static str> {
     is_nats(reply).then_some("nats-server (an error status with `Sec-WebSocket-Version: 13`)")
 }
 
-/// A harmless beginning of a text.
-pub(crate) fn short(text: &str, max_chars: usize) -> String {
-    let text = harmless(text.trim());
-    let mut shown: String = text.chars().take(max_chars).collect();
-    if shown.len() < text.len() {
-        shown.push_str("...");
-    }
-    shown
-}
-
 /// A location without user info, query and fragment, which may hold secrets.
-pub(super) fn shown_location(location: &str) -> String {
+pub(crate) fn shown_location(location: &str) -> String {
     let end = location.find(['?', '#']).unwrap_or(location.len());
     let location = &location[..end];
     let shown = match location.split_once("://") {
@@ -128,12 +131,12 @@ pub(super) fn shown_location(location: &str) -> String {
 }
 
 /// The words of a body, without tags, scripts and styles.
-pub(super) fn body_text(reply: &HttpReply) -> String {
+pub(crate) fn body_text(reply: &HttpReply) -> String {
     short(&words(&reply.body), MAX_BODY_CHARS)
 }
 
 /// All words of a body.
-pub(super) fn words(body: &[u8]) -> String {
+pub(crate) fn words(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let is_html = text.contains('<') && text.contains('>');
     if !is_html {
@@ -182,14 +185,14 @@ pub(crate) fn is_plain_to_tls(reply: &HttpReply) -> bool {
 }
 
 /// Whether the answer is the text of Go's HTTP server, which nats-server uses.
-pub(super) fn is_go_plain_to_tls(reply: &HttpReply) -> bool {
+pub(crate) fn is_go_plain_to_tls(reply: &HttpReply) -> bool {
     String::from_utf8_lossy(&reply.body).contains("Client sent an HTTP request to an HTTPS server.")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::checks::upgrade::testing::reply;
+    use crate::doctor::http::testing::reply;
 
     const ANY: Code = Code {
         name: "upgrade.any",

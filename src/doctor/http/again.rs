@@ -1,6 +1,7 @@
 //! The same request again, with something changed: other headers, another path, another port.
 //!
-//! Every look opens a connection of its own to the address of the first one, with TLS where the URL has it.
+//! Every look opens a connection of its own to the address of the first one, with TLS where the URL has it. What goes to
+//! another place than that of the URL (another path, port or scheme, another host) goes [`Asker::without_secrets`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use rustls::ClientConfig;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::doctor::checks::upgrade::reply::is_plain_to_tls;
 use crate::doctor::examination::Examination;
+use crate::doctor::http::answer::{is_plain_to_tls, path_of};
+use crate::doctor::words::chain_text;
 use crate::net::dial::{DialOptions, await_info, start_tls, upgrade_request};
 use crate::net::probe;
 use crate::net::session::Session;
@@ -35,6 +37,15 @@ const MAX_HEAD_SO_FAR: usize = 4096;
 const MARGIN: Duration = Duration::from_millis(100);
 /// Ports where a WebSocket listener of nats-server often is.
 const USUAL_PORTS: [u16; 3] = [8443, 9222, 8080];
+
+/// Headers of the upgrade whose values are no secrets.
+const OPEN_HEADERS: [&str; 3] = ["Host", "Origin", "User-Agent"];
+
+/// Whether the value of a header is no secret. Of all others nobody knows.
+pub(crate) fn is_open_header(name: &str) -> bool {
+    let mut open = OPEN_HEADERS.iter();
+    open.any(|open| open.eq_ignore_ascii_case(name))
+}
 
 /// What came of one look.
 #[derive(Debug, Clone)]
@@ -92,9 +103,27 @@ impl Asker {
         })
     }
 
+    /// For a place that is not the one of the URL, if only another path of the same host: it may be somebody else's. Nothing
+    /// secret goes there: no query, no user info, and of the user's headers only those that never hold a secret.
+    pub(crate) fn without_secrets(&self) -> Self {
+        let mut other = self.clone();
+        other.target.user_info = None;
+        path_of(&self.target.path_and_query).clone_into(&mut other.target.path_and_query);
+        let mut headers = std::mem::take(&mut other.options.headers);
+        headers.retain(|(name, _)| is_open_header(name));
+        other.options.headers = headers;
+        other
+    }
+
+    /// Whether [`Self::without_secrets`] leaves something out of the request: a gateway may want it.
+    pub(crate) fn has_secrets(&self) -> bool {
+        let mut headers = self.options.headers.iter();
+        self.target.path_and_query.contains('?') || headers.any(|(name, _)| !is_open_header(name))
+    }
+
     /// The same at another port, as a WebSocket without a proxy would be asked: none of the user's headers go there.
     pub(crate) fn at_port(&self, scheme: Scheme, port: u16) -> Self {
-        let mut other = self.clone();
+        let mut other = self.without_secrets();
         other.target.scheme = scheme;
         other.target.port = port;
         "/".clone_into(&mut other.target.path_and_query);
@@ -177,7 +206,7 @@ impl Asker {
     }
 
     /// The `Sec-WebSocket-Accept` of a `101`, right or wrong.
-    pub(super) async fn accept_of(&self, request: &UpgradeRequest) -> Option<String> {
+    pub(crate) async fn accept_of(&self, request: &UpgradeRequest) -> Option<String> {
         let asking = async {
             let mut stream = self.open().await.ok()?;
             match upgrade(&mut stream, request).await {
@@ -191,7 +220,7 @@ impl Asker {
     }
 
     /// What comes of an answer until the limit.
-    pub(super) async fn head_so_far(&self) -> Vec<u8> {
+    pub(crate) async fn head_so_far(&self) -> Vec<u8> {
         // A key of the right form; nobody looks at the answer to it.
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
@@ -220,7 +249,7 @@ impl Asker {
         }
         start_tls(&self.target, &self.options, tcp)
             .await
-            .map_err(|error| crate::doctor::checks::upgrade::chain_text(&error))
+            .map_err(|error| chain_text(&error))
     }
 }
 
@@ -249,7 +278,7 @@ pub(crate) struct Direct {
 }
 
 /// Looks for nats-server itself on the same machine, around the proxy. What is found need not be the server behind it.
-pub(super) async fn find_direct(
+pub(crate) async fn find_direct(
     asker: &Asker,
     known: Option<u16>,
     unverified: Option<Arc<ClientConfig>>,
@@ -314,4 +343,44 @@ pub(crate) fn url_of(scheme: Scheme, host: &str, port: u16, path: &str) -> Strin
     };
     let path = if path == "/" { "" } else { path };
     format!("{}://{host}:{port}{path}", scheme.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::http::testing::options;
+
+    fn asker(url: &str, headers: &[(&str, &str)]) -> Asker {
+        let mut options = options();
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        options.headers = headers.iter().map(owned).collect();
+        Asker {
+            target: url.parse().unwrap(),
+            address: "127.0.0.1:1".parse().unwrap(),
+            options,
+            limit: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn what_goes_to_another_place_holds_no_secret() {
+        let headers = [
+            ("host", "nats.example"),
+            ("Authorization", "Bearer hunter2"),
+            ("Cookie", "session=hunter2"),
+            ("X-Api-Key", "hunter2"),
+        ];
+        let asker = asker("ws://me:hunter2@h:1/nats?token=hunter2", &headers);
+        assert!(asker.has_secrets());
+        for other in [asker.without_secrets(), asker.at_port(Scheme::Wss, 2)] {
+            let request = upgrade_request(&other.target, &other.options);
+            let head = crate::net::ws::upgrade::request_head(&request, "key");
+            assert!(!head.contains("hunter2"), "{head}");
+            assert_eq!(other.target.user_info, None);
+            assert!(!other.has_secrets());
+        }
+        let request = upgrade_request(&asker.without_secrets().target, &asker.options);
+        assert_eq!(request.path_and_query, "/nats");
+        assert_eq!(asker.without_secrets().options.headers.len(), 1);
+    }
 }

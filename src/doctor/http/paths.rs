@@ -3,14 +3,13 @@
 use tokio::join;
 use tokio::task::JoinSet;
 
-use crate::doctor::checks::upgrade::probes::{Asker, Outcome, url_of};
-use crate::doctor::checks::upgrade::reply::{Case, path_of};
-use crate::doctor::checks::upgrade::statuses::{has_header, sent_host};
 use crate::doctor::code::Code;
 use crate::doctor::front::ProxyKind;
+use crate::doctor::http::again::{Asker, Outcome, url_of};
+use crate::doctor::http::answer::{Case, path_of};
 use crate::results::doctor::{Certainty, Finding, Severity};
 
-pub(super) const WRONG_PATH: Code = Code {
+pub(crate) const WRONG_PATH: Code = Code {
     name: "upgrade.wrong-path",
     severity: Severity::Error,
     meaning: "NATS is at another path of the same address.",
@@ -18,7 +17,7 @@ pub(super) const WRONG_PATH: Code = Code {
     fix: "Use that path in the URL, or route the path of the URL to nats-server.",
 };
 
-pub(super) const NOT_FOUND: Code = Code {
+pub(crate) const NOT_FOUND: Code = Code {
     name: "upgrade.not-found",
     severity: Severity::Error,
     meaning: "A proxy or web server knows nothing under this host name and path (404).",
@@ -26,7 +25,7 @@ pub(super) const NOT_FOUND: Code = Code {
     fix: "Use the host name and path that the proxy has for NATS, or add them to its configuration.",
 };
 
-pub(super) const MQTT_PATH: Code = Code {
+pub(crate) const MQTT_PATH: Code = Code {
     name: "upgrade.mqtt-path",
     severity: Severity::Error,
     meaning: "The path ends in `/mqtt`, so that nats-server takes the connection for MQTT.",
@@ -87,9 +86,10 @@ fn candidates(path: &str) -> Vec<String> {
     paths
 }
 
-/// Tries other paths, and another host name, all side by side.
+/// Tries other paths, and another host name, all side by side. They may be somebody else's.
 pub(crate) async fn look(asker: &Asker) -> Seen {
     let own = path_of(&asker.target.path_and_query).to_owned();
+    let asker = asker.without_secrets();
     let mut tasks = JoinSet::new();
     for (idx, path) in candidates(&own).into_iter().enumerate() {
         let asker = asker.clone();
@@ -138,7 +138,7 @@ pub(crate) fn wrong_path(case: &Case<'_>, right: &str) -> Finding {
 }
 
 /// nats-server says 404: the path is for MQTT.
-pub(super) fn mqtt(case: &Case<'_>) -> Finding {
+pub(crate) fn mqtt(case: &Case<'_>) -> Finding {
     let target = case.target;
     let path = case.path();
     let why = "nats-server speaks NATS at every path but two: `.../mqtt` is for MQTT over WebSocket, `.../leafnode` for leaf nodes.";
@@ -167,11 +167,11 @@ pub(super) fn mqtt(case: &Case<'_>) -> Finding {
 }
 
 /// A proxy says 404, and no other path that was tried is the right one.
-pub(super) fn not_found(case: &Case<'_>, seen: &Seen) -> Finding {
+pub(crate) fn not_found(case: &Case<'_>, seen: &Seen) -> Finding {
     if let Some(right) = seen.right_path() {
         return wrong_path(case, right);
     }
-    let host = sent_host(case);
+    let host = case.sent_host();
     let path = case.path();
     let tried: Vec<_> = seen
         .paths
@@ -211,7 +211,7 @@ pub(super) fn not_found(case: &Case<'_>, seen: &Seen) -> Finding {
     } else {
         finding.or(&by_path, tell_path).or(&by_name, tell_name)
     };
-    let finding = if has_header(case, "Host") {
+    let finding = if case.has_header("Host") {
         finding.remedy("Correct `--header 'Host: ...'`: it replaces the host name of the URL.")
     } else {
         finding.paste(
@@ -240,7 +240,7 @@ pub(super) fn not_found(case: &Case<'_>, seen: &Seen) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::checks::upgrade::testing::{case, nats, reply};
+    use crate::doctor::http::testing::{case, nats, reply};
 
     const PAGE: &str = "HTTP/1.1 404 Not Found\r\nServer: nginx/1.22.1\r\nContent-Type: text/html\r\n\r\n<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n<center><h1>404 Not Found</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n";
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::doctor::checks::upgrade::probes::Outcome;
-use crate::doctor::checks::upgrade::reply::Case;
 use crate::doctor::front::proxy_of;
+use crate::doctor::http::again::Outcome;
+use crate::doctor::http::answer::Case;
 use crate::net::dial::DialOptions;
 use crate::net::ws::upgrade::{HttpReply, parse_reply};
 use crate::protocol::{Credentials, ServerInfo};
@@ -26,7 +26,8 @@ pub(crate) fn case<'a>(url: &str, reply: &'a HttpReply) -> Case<'a> {
     }
 }
 
-fn options() -> DialOptions {
+/// Options of a connection that nothing comes of.
+pub(crate) fn options() -> DialOptions {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
