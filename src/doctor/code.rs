@@ -18,6 +18,28 @@ pub struct Code {
 }
 
 impl Code {
+    /// A kind of finding that is usually an error.
+    pub(crate) const fn error(
+        name: &'static str,
+        meaning: &'static str,
+        cause: &'static str,
+        fix: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            severity: Severity::Error,
+            meaning,
+            cause,
+            fix,
+        }
+    }
+
+    /// The same with another severity.
+    pub(crate) const fn usually(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
     /// A finding of this kind, `certain` until something else is said.
     pub fn finding(&self, title: impl Into<String>) -> Finding {
         Finding {

@@ -29,4 +29,5 @@ pub mod plan;
 mod redact;
 mod reprobe;
 pub mod runner;
+mod silence;
 mod words;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::{Check, CheckId, Looked};
-use crate::doctor::checks::connect::{Trouble, report_silence};
 use crate::doctor::checks::permissions::publish_denied_for;
 use crate::doctor::code::Code;
 use crate::doctor::conversation::{
     Answer, Conversation, End, Heard, err_line, excerpt, random_token,
 };
 use crate::doctor::examination::Examination;
+use crate::doctor::silence::{self, Trouble};
 use crate::protocol::ServerErrorKind;
 use crate::results::doctor::{Certainty, Finding, Severity};
 use crate::subject::Subject;
@@ -314,7 +314,7 @@ async fn look_at_answer(
         End::Ended(error) => Trouble::of(error),
         _ => Trouble::Silent,
     };
-    examination.learned.conversation = report_silence(examination, trouble, "after PUB").await;
+    examination.learned.conversation = silence::report(examination, trouble, "after PUB").await;
     Err(Looked::At(format!("PUB {subject}: {}", answer.end_text())))
 }
 

@@ -6,9 +6,7 @@
 
 mod codes;
 mod elsewhere;
-mod path;
 mod refusal;
-mod silence;
 mod trials;
 mod violation;
 
@@ -18,6 +16,8 @@ use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::conversation::{Answer, Conversation, End, err_line};
 use crate::doctor::examination::Examination;
 use crate::doctor::identity::{self, Identity};
+use crate::doctor::silence::path::{self, Say};
+use crate::doctor::silence::{self, N_PINGS, Trouble};
 use crate::net::dial::{connect_options, credentials_for};
 use crate::protocol::{
     Credentials, CredentialsError, ServerErrorKind, ServerInfo, UserClaims, encode,
@@ -25,14 +25,9 @@ use crate::protocol::{
 use crate::results::doctor::{Finding, Severity};
 use crate::units::format_duration;
 
-use path::Say;
 use refusal::Refusal;
 use trials::ClientTrial;
 
-pub(super) use silence::{Trouble, report as report_silence};
-
-/// PINGs that are sent at once after the login: more than fits into one packet, in both directions.
-const N_PINGS: usize = 1_000;
 /// A refusal that takes so long is worth measuring the path.
 const NOTICEABLE: Duration = Duration::from_millis(500);
 
@@ -49,7 +44,7 @@ pub(super) const CHECK: Check = Check {
         &codes::JWT_REFUSED,
         &codes::SOURCE_NETWORK,
         &codes::NOT_FOR_WEBSOCKET,
-        &codes::AUTH_CALLOUT_SILENT,
+        &silence::codes::AUTH_CALLOUT_SILENT,
         &codes::AUTH_TIMEOUT,
         &codes::EXPIRED,
         &codes::REVOKED,
@@ -60,9 +55,9 @@ pub(super) const CHECK: Check = Check {
         &codes::PROXY_REQUIRED,
         &codes::CONNECT_TOO_LONG,
         &codes::REFUSED,
-        &codes::CLOSED,
-        &codes::NO_ANSWER,
-        &codes::LARGE_PACKETS_LOST,
+        &silence::codes::CLOSED,
+        &silence::codes::NO_ANSWER,
+        &silence::codes::LARGE_PACKETS_LOST,
     ],
     run: |examination| Box::pin(run(examination)),
 };

@@ -8,14 +8,12 @@ use tokio::time::timeout;
 use crate::doctor::conversation::{Conversation, End};
 use crate::doctor::examination::Examination;
 use crate::doctor::neighbours::{self, ClientPort};
-use crate::net::dial::{await_info, connect_options, credentials_for, dial};
+use crate::net::dial::{await_info, connect_options, credentials_for, dial, start_tls};
 use crate::net::probe;
 use crate::net::session::Session;
 use crate::net::stream::Stream;
 use crate::net::target::Scheme;
 use crate::protocol::{Credentials, ServerInfo, encode};
-
-use super::path::start_tls;
 
 /// The same credentials on the client port.
 #[derive(Debug, Clone)]
@@ -89,7 +87,7 @@ async fn log_in(
         let Some(tcp) = session.into_tcp() else {
             return untried("no TLS");
         };
-        match start_tls(examination, tcp).await {
+        match start_tls(examination.target, options, tcp).await {
             Ok(stream) => session = Session::plain(stream, options.read_buffer_bytes),
             Err(_) => return untried("no TLS"),
         }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use nkeys::KeyPair;
 
 use crate::doctor::conversation::err_line;
+use crate::doctor::silence;
 use crate::protocol::{Credentials, UserClaims};
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_duration;
@@ -186,7 +187,7 @@ impl Refusal<'_> {
 
     fn callout_silent(&self) -> Finding {
         let took = format_duration(self.took);
-        let mut finding = codes::AUTH_CALLOUT_SILENT
+        let mut finding = silence::codes::AUTH_CALLOUT_SILENT
             .finding(format!(
                 "{} refused the login only after {took}: the auth callout service that it asks does not answer.",
                 self.host

@@ -1,8 +1,8 @@
 //! What a subscription is accepted for and does not bring: denied subjects within it, which the server leaves out in silence.
 
-use crate::doctor::checks::connect::Trouble;
 use crate::doctor::conversation::Conversation;
 use crate::doctor::examination::Examination;
+use crate::doctor::silence::Trouble;
 use crate::protocol::ServerErrorKind;
 use crate::results::doctor::{Finding, Severity};
 use crate::rounds::{Game, subject_for};

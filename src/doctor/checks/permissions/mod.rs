@@ -10,10 +10,10 @@ mod request;
 mod subjects;
 
 use crate::doctor::check::{Check, CheckId, Looked};
-use crate::doctor::checks::connect::{Trouble, report_silence};
 use crate::doctor::conversation::{Conversation, err_line};
 use crate::doctor::examination::Examination;
 use crate::doctor::identity::{Permissions, UserInfo};
+use crate::doctor::silence::{self, Trouble};
 use crate::protocol::Credentials;
 use crate::results::doctor::Finding;
 use crate::subject::{Pattern, Subject};
@@ -48,7 +48,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     match ask_all(examination, &mut conversation, &user, &mut texts).await {
         Ok(()) => examination.learned.conversation = Some(conversation),
         Err(trouble) => {
-            let again = report_silence(examination, trouble, "after SUB").await;
+            let again = silence::report(examination, trouble, "after SUB").await;
             examination.learned.conversation = again;
         }
     }

@@ -1,8 +1,8 @@
 //! Queue groups: the only way to a subject that some permissions allow, and under which name.
 
-use crate::doctor::checks::connect::Trouble;
 use crate::doctor::conversation::{Conversation, random_token};
 use crate::doctor::examination::Examination;
+use crate::doctor::silence::Trouble;
 use crate::results::doctor::{Certainty, Finding};
 
 use super::subjects::allowed_of;

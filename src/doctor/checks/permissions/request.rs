@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::clock::mono_now;
-use crate::doctor::checks::connect::Trouble;
 use crate::doctor::conversation::{Conversation, End, RequestError, err_line, random_token};
 use crate::doctor::examination::Examination;
 use crate::doctor::identity::{USER_INFO_SUBJECT, UserInfo};
+use crate::doctor::silence::Trouble;
 use crate::protocol::ServerErrorKind;
 use crate::results::doctor::Finding;
 use crate::units::format_duration;

@@ -1,9 +1,9 @@
 //! One subject: may it be subscribed to, what may be in its place, and is anything of it left out in silence?
 
 use crate::doctor::check::CheckId;
-use crate::doctor::checks::connect::Trouble;
 use crate::doctor::conversation::{Answer, Conversation, End, err_line, excerpt};
 use crate::doctor::examination::Examination;
+use crate::doctor::silence::Trouble;
 use crate::protocol::ServerErrorKind;
 use crate::results::doctor::{Certainty, Finding};
 use crate::subject::Pattern;

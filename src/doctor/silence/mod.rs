@@ -1,6 +1,9 @@
 //! A connection that ends without a word, or stays open and brings nothing more: two further ones, byte by byte, show
 //! whether it was chance, and how far they come.
 
+pub(crate) mod codes;
+pub(crate) mod path;
+
 use std::time::Duration;
 
 use crate::doctor::conversation::Conversation;
@@ -9,15 +12,16 @@ use crate::net::session::SessionError;
 use crate::results::doctor::{Certainty, Finding, Severity};
 use crate::units::format_count;
 
-use super::codes;
-use super::path::{Path, Say, Stage, walk};
+use path::{Path, Say, Stage, walk};
 
+/// PINGs that are sent at once: more than fits into one packet, in both directions.
+pub(crate) const N_PINGS: usize = 1_000;
 /// Two connections that end within so many bytes of each other ended at the same place.
 const SAME_PLACE_BYTES: usize = 500;
 
 /// What happened to the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::doctor::checks) enum Trouble {
+pub(crate) enum Trouble {
     /// It is open, and nothing comes.
     Silent,
     /// It was closed, and how.
@@ -25,11 +29,11 @@ pub(in crate::doctor::checks) enum Trouble {
 }
 
 impl Trouble {
-    pub(in crate::doctor::checks) fn of(error: &SessionError) -> Self {
+    pub(crate) fn of(error: &SessionError) -> Self {
         Self::Closed(error.to_string())
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Silent => "nothing came".to_owned(),
             Self::Closed(how) => how.clone(),
@@ -38,7 +42,7 @@ impl Trouble {
 }
 
 /// Reports it, unless a new connection has none of it: then that is handed back. `when` says where it happened.
-pub(in crate::doctor::checks) async fn report(
+pub(crate) async fn report(
     examination: &mut Examination<'_>,
     trouble: Trouble,
     when: &str,
@@ -53,9 +57,8 @@ pub(in crate::doctor::checks) async fn report(
     let mut again = again.ok().map(|(conversation, _)| conversation);
     if let Some(conversation) = &mut again {
         // A login alone may fit into what the path still carries.
-        let n_pings = super::N_PINGS;
         let limit = examination.second_look_limit().min(Duration::from_secs(1));
-        if conversation.ping_many(n_pings, limit).await < n_pings {
+        if conversation.ping_many(N_PINGS, limit).await < N_PINGS {
             again = None;
         }
     }

@@ -1,16 +1,13 @@
 //! A second connection by hand, byte by byte: how long the path takes, and after how many bytes it stops.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use crate::clock::mono_now;
 use crate::doctor::examination::Examination;
-use crate::net::dial::{connect_options, credentials_for, upgrade_request};
+use crate::net::dial::{connect_options, credentials_for, start_tls, upgrade_request};
 use crate::net::probe::{self, ProbeEnd, exchange};
 use crate::net::stream::Stream;
 use crate::net::target::Scheme;
@@ -25,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// What is said to a server behind its INFO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Say {
+pub(crate) enum Say {
     /// The login, as it is.
     Connect,
     /// A PING without login, which a server with authentication refuses at once, without asking anybody.
@@ -34,7 +31,7 @@ pub(super) enum Say {
 
 /// How far a second connection came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// No connection, no TLS, or no answer to the upgrade.
     NoUpgrade,
     /// No INFO.
@@ -53,16 +50,16 @@ pub(super) enum Stage {
 
 /// What a second connection showed.
 #[derive(Debug, Clone)]
-pub(super) struct Path {
-    pub(super) stage: Stage,
+pub(crate) struct Path {
+    pub(crate) stage: Stage,
     /// From the request of the upgrade to its answer, which is one round trip of the whole path.
-    pub(super) round_trip: Option<Duration>,
+    pub(crate) round_trip: Option<Duration>,
     /// How many bytes came from the server, without TLS.
-    pub(super) n_received: usize,
+    pub(crate) n_received: usize,
 }
 
 /// Connects, logs in and sends small PINGs one by one, in plain frames.
-pub(super) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
+pub(crate) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
     let mut path = Path {
         stage: Stage::NoUpgrade,
         round_trip: None,
@@ -72,7 +69,7 @@ pub(super) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
     let Some(address) = examination.address() else {
         return path;
     };
-    let Ok(Ok(mut stream)) = timeout(limit, open(examination, address, limit)).await else {
+    let Ok(Some(mut stream)) = timeout(limit, open(examination, address, limit)).await else {
         return path;
     };
     let is_websocket = examination.target.scheme.is_websocket();
@@ -164,27 +161,17 @@ fn login(examination: &Examination<'_>, info: &ServerInfo) -> Option<Vec<u8>> {
 }
 
 /// TCP, and TLS where the URL says so.
-pub(super) async fn open(
+async fn open(
     examination: &Examination<'_>,
     address: SocketAddr,
     limit: Duration,
-) -> io::Result<Stream> {
-    let tcp = probe::connect(address, limit).await?;
-    if matches!(examination.target.scheme, Scheme::Wss) {
-        return start_tls(examination, tcp).await;
+) -> Option<Stream> {
+    let tcp = probe::connect(address, limit).await.ok()?;
+    if examination.target.scheme != Scheme::Wss {
+        return Some(Stream::tcp(tcp));
     }
-    Ok(Stream::tcp(tcp))
-}
-
-/// TLS as the user asked for it.
-pub(super) async fn start_tls(
-    examination: &Examination<'_>,
-    tcp: tokio::net::TcpStream,
-) -> io::Result<Stream> {
-    let name = ServerName::try_from(examination.target.tls_name().to_owned())
-        .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let connector = TlsConnector::from(examination.plan.dial.tls.clone());
-    Ok(Stream::tls(connector.connect(name, tcp).await?))
+    let options = &examination.plan.dial;
+    start_tls(examination.target, options, tcp).await.ok()
 }
 
 /// How long the head of an answer was, about.
