@@ -4,7 +4,7 @@
 //! keep the core pure: below `cli` nobody reads the environment, prints or exits, and only `clock.rs` reads a clock.
 //! The source is taken apart into tokens, so that comments and texts neither hide nor fake an import.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -16,6 +16,86 @@ fn the_source_keeps_to_the_layers() {
     let sources = sources_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     let violations = violations(&sources);
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+/// What a check may use of another one: quoting for lines to paste, the handshake that TLS behind INFO needs, too, and the
+/// finding that two of them have in common.
+const SHARED_BY_CHECKS: [(&str, &str); 4] = [
+    ("checks::flow", "checks::paste"),
+    ("checks::info", "checks::tls"),
+    ("checks::jetstream", "checks::paste"),
+    ("checks::round_trip", "checks::permissions"),
+];
+
+#[test]
+fn the_modules_of_the_doctor_do_not_import_each_other_in_circles() {
+    let sources = sources_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, text) in &sources {
+        if let Some(module) = doctor_module(path)
+            && !path.ends_with("tests.rs")
+        {
+            let others = doctor_imports(&tokens_of(text)).into_iter();
+            let others = others.filter(|other| *other != module);
+            imports.entry(module.clone()).or_default().extend(others);
+        }
+    }
+    let checks = imports.keys().filter(|name| name.starts_with("checks::"));
+    let checks: BTreeSet<String> = checks.cloned().collect();
+    for check in &checks {
+        for other in imports[check].intersection(&checks) {
+            assert!(
+                SHARED_BY_CHECKS.contains(&(check, other)),
+                "`{check}` reaches into `{other}`: what they share belongs below both"
+            );
+        }
+    }
+    imports
+        .entry("checks".to_owned())
+        .or_default()
+        .extend(checks);
+    // Whoever imports nothing that is left is in no circle.
+    loop {
+        let left: BTreeSet<String> = imports.keys().cloned().collect();
+        imports.retain(|_, others| others.iter().any(|other| left.contains(other)));
+        if imports.len() == left.len() {
+            break;
+        }
+    }
+    assert!(imports.is_empty(), "in circles, or above one: {imports:#?}");
+}
+
+/// The module of the doctor that a file belongs to; each check is one.
+fn doctor_module(path: &str) -> Option<String> {
+    let below = path.strip_prefix("doctor/")?;
+    let name = |part: &str| part.trim_end_matches(".rs").to_owned();
+    let (first, rest) = below.split_once('/').unwrap_or((below, ""));
+    match (first, rest) {
+        ("mod.rs", _) => None,
+        ("checks", "mod.rs") => Some("checks".to_owned()),
+        ("checks", rest) => Some(format!("checks::{}", name(rest.split('/').next()?))),
+        (first, _) => Some(name(first)),
+    }
+}
+
+/// The modules of the doctor that code refers to, tests apart.
+fn doctor_imports(tokens: &[Token]) -> Vec<String> {
+    const BEGINNING: [&str; 4] = ["crate", "::", "doctor", "::"];
+    let mut imports = Vec::new();
+    for idx in 0..tokens.len() {
+        let text_at = |idx: usize| tokens.get(idx).map_or("", |token| token.text.as_str());
+        let begins = (0..4).all(|n| text_at(idx + n) == BEGINNING[n]);
+        if !begins || tokens[idx].is_test {
+            continue;
+        }
+        if text_at(idx + 4) == "checks" && text_at(idx + 5) == "::" {
+            let names = heads_of(tokens, idx + 6).into_iter();
+            imports.extend(names.map(|(_, name)| format!("checks::{name}")));
+        } else {
+            imports.extend(heads_of(tokens, idx + 4).into_iter().map(|(_, name)| name));
+        }
+    }
+    imports
 }
 
 /// One file: its path below `src`, with `/` between the parts, and its text.

@@ -2,7 +2,7 @@
 
 use natsbench::cli::exit;
 
-use crate::harness::{Broker, Natsbench, eventually};
+use crate::harness::{Broker, Natsbench};
 
 /// The most memory that a run with so many subscribers has had resident.
 fn peak_kib(broker: &Broker, n_subscribers: &str, args: &[&str]) -> u64 {
@@ -25,17 +25,7 @@ fn peak_kib(broker: &Broker, n_subscribers: &str, args: &[&str]) -> u64 {
         &url,
     ];
     let run = Natsbench::new([&head[..], args].concat()).spawn();
-    let path = format!("/proc/{}/status", run.pid().as_raw_nonzero());
-    let mut peak_kib = 0;
-    eventually("the run to end", || {
-        // A process that has ended has no memory, and no such line.
-        let status = std::fs::read_to_string(&path).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let Some(line) = line else { return Some(()) };
-        let kib = line.trim().trim_end_matches("kB").trim();
-        peak_kib = kib.parse().expect("a number of KiB");
-        None
-    });
+    let peak_kib = run.peak_kib();
     let result = run.wait().exits(exit::PASSED).json();
     assert_eq!(result["load"]["lost"], 0);
     peak_kib

@@ -6,11 +6,19 @@ use std::sync::LazyLock;
 use crate::doctor::check::CheckId;
 use crate::doctor::checks;
 use crate::doctor::code::Code;
-use crate::doctor::runner::INCOMPLETE;
 use crate::results::doctor::Severity;
 
 /// What stands above the codes, for readers of reports.
 const INTRODUCTION: &str = include_str!("catalogue/introduction.md");
+
+/// Not knowing whether it works must not look as if it worked.
+pub(super) const INCOMPLETE: Code = Code {
+    name: "examination.incomplete",
+    severity: Severity::Error,
+    meaning: "A check that the connection depends on could not look, so that nobody knows whether it works.",
+    cause: "The time ran out, or this machine refused something that the check needs, such as another open file. The finding names the check and the reason.",
+    fix: "Mend what the reason names, or allow more time with `--timeout`, and look again.",
+};
 
 /// Codes that belong to no check.
 const OF_NO_CHECK: [&Code; 1] = [&INCOMPLETE];

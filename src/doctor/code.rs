@@ -18,6 +18,23 @@ pub struct Code {
 }
 
 impl Code {
+    /// A kind of finding.
+    pub(crate) const fn new(
+        name: &'static str,
+        severity: Severity,
+        meaning: &'static str,
+        cause: &'static str,
+        fix: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            severity,
+            meaning,
+            cause,
+            fix,
+        }
+    }
+
     /// A kind of finding that is usually an error.
     pub(crate) const fn error(
         name: &'static str,
@@ -25,19 +42,7 @@ impl Code {
         cause: &'static str,
         fix: &'static str,
     ) -> Self {
-        Self {
-            name,
-            severity: Severity::Error,
-            meaning,
-            cause,
-            fix,
-        }
-    }
-
-    /// The same with another severity.
-    pub(crate) const fn usually(mut self, severity: Severity) -> Self {
-        self.severity = severity;
-        self
+        Self::new(name, Severity::Error, meaning, cause, fix)
     }
 
     /// A finding of this kind, `certain` until something else is said.

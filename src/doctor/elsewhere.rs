@@ -16,23 +16,19 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 use crate::doctor::examination::Examination;
 use crate::doctor::fingerprint::{NatsPort, Speaker, identify};
+use crate::doctor::http::again::info_behind;
 use crate::doctor::neighbours::{self, Local, Neighbours};
-use crate::net::dial::{USER_AGENT, await_info};
+use crate::net::dial::USER_AGENT;
 use crate::net::probe;
-use crate::net::session::Session;
 use crate::net::stream::Stream;
 use crate::net::target::{Scheme, Target};
-use crate::net::tls::TlsOptions;
-use crate::net::wire::WebSocketMode;
-use crate::net::ws::upgrade::{UpgradeError, UpgradeRequest, request_head, upgrade};
+use crate::net::ws::upgrade::{UpgradeError, UpgradeRequest, Upgraded, request_head, upgrade};
 use crate::protocol::ServerInfo;
 
 /// Ports that WebSocket listeners of NATS often have.
 const USUAL_PORTS: [u16; 5] = [8443, 443, 80, 8080, 9222];
-/// How long INFO may take behind the upgrade.
+/// How long INFO may take on a client port.
 const INFO_PATIENCE: Duration = Duration::from_millis(700);
-/// Enough for INFO.
-const READ_BUFFER_BYTES: usize = 16 << 10;
 
 /// NATS over WebSocket, found at another place.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +95,7 @@ impl Asker {
                 ..UpgradeRequest::default()
             },
             name: target.tls_name().to_owned(),
-            tls: lenient_tls(&examination.plan.tls),
+            tls: examination.plan.tls.without_verification(),
             limit: examination.second_look_limit(),
         }
     }
@@ -122,7 +118,7 @@ impl Asker {
         let asking = async {
             let mut stream = self.open(address, is_tls).await.ok()?;
             let upgraded = upgrade(&mut stream, &self.request).await.ok()?;
-            let info = info_behind(stream, upgraded.tail).await?;
+            let info = info_behind(stream, upgraded).await?;
             Some(Served {
                 address,
                 is_tls,
@@ -147,8 +143,7 @@ impl Asker {
             let served = self.websocket(address, scheme == Scheme::Wss).await?;
             return Some(served.info);
         }
-        let has_line = |bytes: &[u8]| bytes.contains(&b'\n');
-        let heard = probe::ask(address, b"", self.limit.min(INFO_PATIENCE), has_line).await;
+        let heard = probe::ask(address, b"", self.limit.min(INFO_PATIENCE), probe::has_line).await;
         match identify(&heard.ok()?.bytes) {
             Some(Speaker::Nats(NatsPort::Client, info)) => Some(*info),
             _ => None,
@@ -175,34 +170,9 @@ impl Asker {
     }
 
     /// What the upgrade gets there.
-    pub(crate) async fn upgrade(&self, stream: &mut Stream) -> Result<Vec<u8>, UpgradeError> {
-        upgrade(stream, &self.request)
-            .await
-            .map(|upgraded| upgraded.tail)
+    pub(crate) async fn upgrade(&self, stream: &mut Stream) -> Result<Upgraded, UpgradeError> {
+        upgrade(stream, &self.request).await
     }
-}
-
-/// The first INFO behind an upgrade.
-pub(crate) async fn info_behind(stream: Stream, tail: Vec<u8>) -> Option<ServerInfo> {
-    let mode = WebSocketMode {
-        is_compressed: false,
-        is_masked: true,
-        read_buffer_bytes: READ_BUFFER_BYTES,
-    };
-    let mut session = Session::websocket(stream, tail, mode);
-    timeout(INFO_PATIENCE, await_info(&mut session))
-        .await
-        .ok()?
-        .ok()
-}
-
-/// TLS that accepts every certificate.
-fn lenient_tls(options: &TlsOptions) -> Option<Arc<ClientConfig>> {
-    let lenient = TlsOptions {
-        insecure: true,
-        ..options.clone()
-    };
-    lenient.build().ok()
 }
 
 /// Looks for the WebSocket port on the host of the URL. `hints` are ports that something named.

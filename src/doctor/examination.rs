@@ -7,11 +7,11 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{MonoNanos, mono_now};
-use crate::doctor::check::CheckId;
+use crate::doctor::check_id::CheckId;
 use crate::doctor::conversation::Conversation;
 use crate::doctor::front::Proxy;
 use crate::doctor::identity::Identity;
-use crate::doctor::neighbours::Neighbours;
+use crate::doctor::neighbours::{self, Neighbours};
 use crate::doctor::plan::Plan;
 use crate::net::dial::{ConnectionFacts, DialError, DialOptions, dial};
 use crate::net::session::Session;
@@ -63,7 +63,7 @@ pub(crate) struct Learned {
     pub(crate) conversation: Option<Conversation>,
     /// Who we are there.
     pub(crate) identity: Identity,
-    /// What else of the broker can be reached; see [`neighbours::look_around`](crate::doctor::neighbours::look_around).
+    /// What else of the broker can be reached; see [`Examination::look_around`].
     pub(crate) neighbours: Option<Neighbours>,
 }
 
@@ -157,6 +157,23 @@ impl<'a> Examination<'a> {
         change(&mut options);
         let (session, facts) = dial(self.target, &options).await?;
         Ok((Conversation::new(session), facts))
+    }
+
+    /// Looks what else of the broker can be reached; only once.
+    pub(crate) async fn look_around(&mut self) -> Neighbours {
+        if let Some(known) = &self.learned.neighbours {
+            return known.clone();
+        }
+        let neighbours = match self.address() {
+            Some(address) => {
+                let info = self.learned.info.as_ref();
+                let server_id = info.map(|info| info.server_id.as_str());
+                neighbours::look(address, self.second_look_limit(), server_id).await
+            }
+            None => Neighbours::default(),
+        };
+        self.learned.neighbours = Some(neighbours.clone());
+        neighbours
     }
 
     /// The address to look at again.

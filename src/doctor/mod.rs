@@ -14,6 +14,7 @@
 
 pub mod catalogue;
 pub mod check;
+mod check_id;
 pub mod checks;
 pub mod code;
 mod conversation;

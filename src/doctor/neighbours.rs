@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::doctor::examination::Examination;
 use crate::doctor::fingerprint::{NatsPort, Speaker, identify};
 use crate::host::{Listeners, Process, is_container, is_own_address};
 use crate::net::probe;
@@ -109,21 +108,12 @@ enum Found {
     Nothing,
 }
 
-/// Looks at the ports of the host, once an examination.
-pub(crate) async fn look_around(examination: &mut Examination<'_>) -> Neighbours {
-    if let Some(known) = &examination.learned.neighbours {
-        return known.clone();
-    }
-    let neighbours = look(examination).await;
-    examination.learned.neighbours = Some(neighbours.clone());
-    neighbours
-}
-
-async fn look(examination: &Examination<'_>) -> Neighbours {
-    let Some(address) = examination.address() else {
-        return Neighbours::default();
-    };
-    let limit = examination.second_look_limit();
+/// Looks at the ports of the host. Of several servers, the one with this id is taken.
+pub(super) async fn look(
+    address: SocketAddr,
+    limit: Duration,
+    server_id: Option<&str>,
+) -> Neighbours {
     let local = look_at_processes(address).await;
     let mut tasks = JoinSet::new();
     for (idx, address) in candidates(address, local.as_ref()).into_iter().enumerate() {
@@ -132,8 +122,7 @@ async fn look(examination: &Examination<'_>) -> Neighbours {
     let mut found = tasks.join_all().await;
     found.sort_by_key(|(idx, _)| *idx);
     let found: Vec<_> = found.into_iter().map(|(_, found)| found).collect();
-    let server_id = examination.learned.info.as_ref();
-    let mut neighbours = gather(found, server_id.map(|info| info.server_id.as_str()));
+    let mut neighbours = gather(found, server_id);
     neighbours.local = local;
     neighbours
 }
@@ -235,7 +224,7 @@ fn gather(found: Vec<Found>, server_id: Option<&str>) -> Neighbours {
 /// A client port speaks first; a monitoring port and a WebSocket port answer.
 async fn ask(address: SocketAddr, limit: Duration) -> Found {
     let patience = limit.min(PATIENCE);
-    let heard = match probe::ask(address, b"", patience, |bytes| bytes.contains(&b'\n')).await {
+    let heard = match probe::ask(address, b"", patience, probe::has_line).await {
         Ok(heard) => heard,
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             return Found::Alive;
@@ -252,9 +241,9 @@ async fn ask(address: SocketAddr, limit: Duration) -> Found {
         };
     }
     let request = format!("GET /varz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    let is_whole = |bytes: &[u8]| parse_reply(bytes).is_some_and(|(_, is_whole)| is_whole);
     let left = limit.saturating_sub(patience).max(MIN_ANSWER);
-    let Ok(heard) = probe::ask(address, request.as_bytes(), left, is_whole).await else {
+    let Ok(heard) = probe::ask(address, request.as_bytes(), left, probe::has_whole_reply).await
+    else {
         return Found::Alive;
     };
     match parse_reply(&heard.bytes) {

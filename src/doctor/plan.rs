@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::doctor::check::CheckId;
+use crate::doctor::check_id::CheckId;
 use crate::net::dial::DialOptions;
 use crate::net::tls::TlsOptions;
 use crate::results::doctor::Finding;

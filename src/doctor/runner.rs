@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, mono_now};
+use crate::doctor::catalogue::INCOMPLETE;
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::checks;
-use crate::doctor::code::Code;
 use crate::doctor::examination::Examination;
 use crate::doctor::plan::Plan;
 use crate::doctor::redact::Secrets;
@@ -31,15 +31,6 @@ const CONNECTING: [CheckId; 7] = [
     CheckId::Info,
     CheckId::Connect,
 ];
-
-/// Not knowing whether it works must not look as if it worked.
-pub(super) const INCOMPLETE: Code = Code {
-    name: "examination.incomplete",
-    severity: Severity::Error,
-    meaning: "A check that the connection depends on could not look, so that nobody knows whether it works.",
-    cause: "The time ran out, or this machine refused something that the check needs, such as another open file. The finding names the check and the reason.",
-    fix: "Mend what the reason names, or allow more time with `--timeout`, and look again.",
-};
 
 /// Examines one server.
 ///

@@ -25,6 +25,9 @@ use crate::protocol::{
 /// How natsbench names itself in the upgrade.
 pub const USER_AGENT: &str = concat!("natsbench/", env!("CARGO_PKG_VERSION"));
 
+/// Room for what comes at once, where nothing else is said.
+const READ_BUFFER_BYTES: usize = 64 << 10;
+
 /// How to connect; the same for every connection of a run.
 #[derive(Clone)]
 pub struct DialOptions {
@@ -56,6 +59,28 @@ pub struct DialOptions {
     pub pedantic: bool,
     /// Size of the read buffer: small for many connections, large for throughput.
     pub read_buffer_bytes: usize,
+}
+
+impl DialOptions {
+    /// Nobody in particular, who verifies certificates and asks for nothing special.
+    pub fn new(tls: Arc<ClientConfig>, timeout: Duration) -> Self {
+        Self {
+            timeout,
+            tls,
+            verifies_tls: true,
+            credentials: Credentials::None,
+            tls_first: false,
+            name: "natsbench".to_owned(),
+            headers: Vec::new(),
+            origin: None,
+            user_agent: USER_AGENT.to_owned(),
+            compression: false,
+            no_masking: false,
+            echo: true,
+            pedantic: false,
+            read_buffer_bytes: READ_BUFFER_BYTES,
+        }
+    }
 }
 
 /// The steps of connecting, by the names that errors and reports use.

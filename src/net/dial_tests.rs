@@ -38,22 +38,7 @@ fn tls_for(name: &str) -> (Arc<ClientConfig>, TlsAcceptor) {
 }
 
 fn options(tls: Arc<ClientConfig>) -> DialOptions {
-    DialOptions {
-        timeout: Duration::from_secs(30),
-        tls,
-        verifies_tls: true,
-        credentials: Credentials::None,
-        tls_first: false,
-        name: "test".to_owned(),
-        headers: Vec::new(),
-        origin: None,
-        user_agent: USER_AGENT.to_owned(),
-        compression: false,
-        no_masking: false,
-        echo: true,
-        pedantic: false,
-        read_buffer_bytes: 4096,
-    }
+    DialOptions::new(tls, Duration::from_secs(30))
 }
 
 /// A TLS stream to a server of our own, as if it were at `url`.

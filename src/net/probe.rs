@@ -40,6 +40,16 @@ pub struct Heard {
     pub ended_after: Duration,
 }
 
+/// Whether a line has come.
+pub fn has_line(bytes: &[u8]) -> bool {
+    bytes.contains(&b'\n')
+}
+
+/// Whether an answer in HTTP has come whole.
+pub fn has_whole_reply(bytes: &[u8]) -> bool {
+    parse_reply(bytes).is_some_and(|(_, is_whole)| is_whole)
+}
+
 /// Says something on an open connection, and listens until `is_enough`, the end of the connection or the limit.
 pub async fn exchange<S>(
     stream: &mut S,
@@ -127,8 +137,7 @@ pub async fn http_get(
 ) -> io::Result<HttpReply> {
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\nConnection: close\r\n\r\n");
-    let is_whole = |bytes: &[u8]| parse_reply(bytes).is_some_and(|(_, is_whole)| is_whole);
-    let heard = ask(address, request.as_bytes(), limit, is_whole).await?;
+    let heard = ask(address, request.as_bytes(), limit, has_whole_reply).await?;
     parse_reply(&heard.bytes)
         .map(|(reply, _)| reply)
         .ok_or_else(|| io::ErrorKind::InvalidData.into())

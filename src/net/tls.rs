@@ -112,6 +112,16 @@ impl TlsOptions {
         Ok(Arc::new(config))
     }
 
+    /// A configuration that takes any certificate, to see what is there at all; `None` where a file cannot be used.
+    /// Nothing secret may be sent through it.
+    pub fn without_verification(&self) -> Option<Arc<ClientConfig>> {
+        let lenient = Self {
+            insecure: true,
+            ..self.clone()
+        };
+        lenient.build().ok()
+    }
+
     /// The certificates of the CA file; none if there is no such file.
     ///
     /// # Errors

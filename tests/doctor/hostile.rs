@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::harness::{Natsbench, ScriptedPort, eventually, noise, pass_time};
+use crate::harness::{Natsbench, ScriptedPort, noise, pass_time};
 
 /// Most memory that an examination may have resident.
 const MAX_KIB: u64 = 64 << 10;
@@ -35,17 +35,7 @@ fn examine(url: &str) -> Value {
         "rounds.>",
     ])
     .spawn();
-    let path = format!("/proc/{}/status", run.pid().as_raw_nonzero());
-    let mut peak_kib = 0;
-    eventually("the examination to end", || {
-        // A process that has ended has no memory, and no such line.
-        let status = std::fs::read_to_string(&path).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let Some(line) = line else { return Some(()) };
-        let kib = line.trim().trim_end_matches("kB").trim();
-        peak_kib = kib.parse().expect("a number of KiB");
-        None
-    });
+    let peak_kib = run.peak_kib();
     let finished = run.wait();
     assert!(!finished.stderr.contains("panicked"), "{finished:?}");
     assert!(peak_kib < MAX_KIB, "{peak_kib} KiB");

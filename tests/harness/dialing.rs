@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use natsbench::net::dial::{DialOptions, USER_AGENT};
+use natsbench::net::dial::DialOptions;
 use natsbench::net::tls::{SystemRoots, TlsOptions};
-use natsbench::protocol::Credentials;
 
 /// Nobody in particular, without TLS.
 pub(crate) fn dial_options() -> DialOptions {
@@ -12,22 +11,8 @@ pub(crate) fn dial_options() -> DialOptions {
         system_roots: SystemRoots::Unneeded,
         ..TlsOptions::default()
     };
-    DialOptions {
-        timeout: Duration::from_secs(20),
-        tls: tls.build().expect("there is no file to read"),
-        verifies_tls: true,
-        credentials: Credentials::None,
-        tls_first: false,
-        name: "test".to_owned(),
-        headers: Vec::new(),
-        origin: None,
-        user_agent: USER_AGENT.to_owned(),
-        compression: false,
-        no_masking: false,
-        echo: true,
-        pedantic: false,
-        read_buffer_bytes: 64 << 10,
-    }
+    let tls = tls.build().expect("there is no file to read");
+    DialOptions::new(tls, Duration::from_secs(20))
 }
 
 /// Bytes that cannot be compressed: the same in every run for the same seed, which is not zero.

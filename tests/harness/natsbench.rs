@@ -157,6 +157,23 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
+    /// Waits until it has ended, and returns the most memory that it has had resident, in KiB.
+    #[track_caller]
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+        let mut peak_kib = 0;
+        eventually("the run to end", || {
+            // A process that has ended has no memory, and no such line.
+            let status = std::fs::read_to_string(&path).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let Some(line) = line else { return Some(()) };
+            let kib = line.trim().trim_end_matches("kB").trim();
+            peak_kib = kib.parse().expect("a number of KiB");
+            None
+        });
+        peak_kib
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("the run has not ended");

@@ -15,7 +15,7 @@ use crate::doctor::examination::Examination;
 use crate::doctor::http::answer::{is_plain_to_tls, path_of};
 use crate::doctor::words::chain_text;
 use crate::net::dial::{DialOptions, await_info, start_tls, upgrade_request};
-use crate::net::probe;
+use crate::net::probe::{self, has_whole_reply};
 use crate::net::session::Session;
 use crate::net::stream::Stream;
 use crate::net::target::{Scheme, Target};
@@ -186,9 +186,8 @@ impl Asker {
         );
         let getting = async {
             let mut stream = self.open().await.ok()?;
-            let is_whole = |bytes: &[u8]| parse_reply(bytes).is_some_and(|(_, is_whole)| is_whole);
             let heard =
-                probe::exchange(&mut stream, request.as_bytes(), self.limit, is_whole).await;
+                probe::exchange(&mut stream, request.as_bytes(), self.limit, has_whole_reply).await;
             parse_reply(&heard.bytes).map(|(reply, _)| reply)
         };
         timeout(self.limit, getting).await.ok()?
@@ -198,8 +197,8 @@ impl Asker {
     pub(crate) async fn provoke(&self) -> Option<HttpReply> {
         let provoking = async {
             let mut stream = self.open().await.ok()?;
-            let is_whole = |bytes: &[u8]| parse_reply(bytes).is_some_and(|(_, is_whole)| is_whole);
-            let heard = probe::exchange(&mut stream, GARBAGE, GARBAGE_PATIENCE, is_whole).await;
+            let heard =
+                probe::exchange(&mut stream, GARBAGE, GARBAGE_PATIENCE, has_whole_reply).await;
             parse_reply(&heard.bytes).map(|(reply, _)| reply)
         };
         timeout(self.limit, provoking).await.ok()?
@@ -254,7 +253,7 @@ impl Asker {
 }
 
 /// INFO behind a `101`.
-async fn info_behind(stream: Stream, upgraded: Upgraded) -> Option<ServerInfo> {
+pub(crate) async fn info_behind(stream: Stream, upgraded: Upgraded) -> Option<ServerInfo> {
     let mode = WebSocketMode {
         is_compressed: upgraded.compressed,
         is_masked: !upgraded.unmasked,

@@ -194,13 +194,7 @@ mod tests {
     use super::*;
     use crate::doctor::http::testing::reply;
 
-    const ANY: Code = Code {
-        name: "upgrade.any",
-        severity: crate::results::doctor::Severity::Error,
-        meaning: "",
-        cause: "",
-        fix: "",
-    };
+    const ANY: Code = Code::error("upgrade.any", "", "", "");
 
     #[test]
     fn a_body_is_shown_without_its_tags() {

@@ -1,6 +1,7 @@
 //! What the tests of the judgements share: answers out of texts, and outcomes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::{ClientConfig, RootCertStore};
 
@@ -9,7 +10,7 @@ use crate::doctor::http::again::Outcome;
 use crate::doctor::http::answer::Case;
 use crate::net::dial::DialOptions;
 use crate::net::ws::upgrade::{HttpReply, parse_reply};
-use crate::protocol::{Credentials, ServerInfo};
+use crate::protocol::ServerInfo;
 
 /// An answer as it is on the wire.
 pub(crate) fn reply(text: &str) -> HttpReply {
@@ -34,22 +35,7 @@ pub(crate) fn options() -> DialOptions {
         .expect("versions that there are")
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
-    DialOptions {
-        timeout: std::time::Duration::from_secs(1),
-        tls: Arc::new(tls),
-        verifies_tls: true,
-        credentials: Credentials::None,
-        tls_first: false,
-        name: String::new(),
-        headers: Vec::new(),
-        origin: None,
-        user_agent: "natsbench".to_owned(),
-        compression: false,
-        no_masking: false,
-        echo: true,
-        pedantic: false,
-        read_buffer_bytes: 4096,
-    }
+    DialOptions::new(Arc::new(tls), Duration::from_secs(1))
 }
 
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::doctor::elsewhere::{Asker, find_websocket};
 use crate::doctor::examination::Examination;
 use crate::doctor::fingerprint::{Protocol, Speaker, identify};
-use crate::doctor::neighbours::{self, look_around};
+use crate::doctor::neighbours;
 use crate::doctor::reprobe::probes::Http;
 use crate::net::target::Scheme;
 use crate::net::ws::upgrade::UpgradeError;
@@ -80,7 +80,7 @@ pub(crate) async fn unanswered(examination: &mut Examination<'_>, what: Unanswer
         return judge::without_probes(examination.target, &what);
     };
     let probing = probes::start(examination, address);
-    let neighbours = look_around(examination).await;
+    let neighbours = examination.look_around().await;
     let answers = probing.finish().await;
     // Words that come without being asked for are those of the port itself, and not of something behind a proxy.
     let banner = answers
@@ -145,7 +145,7 @@ pub(crate) async fn mute_client_port(
     {
         return client_url::monitoring_port(examination.target, &monitoring);
     }
-    let client = look_around(examination).await.client;
+    let client = examination.look_around().await.client;
     let client = client.map(|client| client.address.port());
     if let Some(finding) = client_url::client_port(examination.target, &plain, &tls, client) {
         return finding;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::doctor::elsewhere::{Asker, info_behind};
+use crate::doctor::elsewhere::Asker;
 use crate::doctor::examination::Examination;
 use crate::doctor::fingerprint::{Protocol, Speaker, identify};
+use crate::doctor::http::again::info_behind;
 use crate::net::dial::{DialError, DialOptions, dial};
-use crate::net::probe::{Heard, ProbeEnd, exchange};
+use crate::net::probe::{Heard, ProbeEnd, exchange, has_line};
 use crate::net::target::{Scheme, Target};
 use crate::net::ws::upgrade::{UpgradeError, parse_reply};
 use crate::protocol::ServerInfo;
@@ -205,10 +206,6 @@ async fn say(
 ) -> Option<Heard> {
     let mut stream = asker.open(address, is_tls).await.ok()?;
     Some(exchange(&mut stream, bytes, asker.limit(), is_enough).await)
-}
-
-fn has_line(bytes: &[u8]) -> bool {
-    bytes.contains(&b'\n')
 }
 
 fn has_head(bytes: &[u8]) -> bool {

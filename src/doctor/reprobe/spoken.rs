@@ -5,7 +5,7 @@ use crate::doctor::code::Code;
 use crate::doctor::elsewhere::{Served, find_websocket, url_at};
 use crate::doctor::examination::Examination;
 use crate::doctor::fingerprint::{NatsPort, Protocol, Speaker};
-use crate::doctor::neighbours::{Neighbours, look_around};
+use crate::doctor::neighbours::Neighbours;
 use crate::doctor::words::short;
 use crate::net::target::{Scheme, Target};
 use crate::protocol::ServerInfo;
@@ -46,7 +46,7 @@ async fn look_for_right_port(examination: &mut Examination<'_>, speaker: &Speake
         return Right::default();
     };
     // What is found around is compared with the server that spoke.
-    let neighbours = look_around(examination).await;
+    let neighbours = examination.look_around().await;
     let hints: Vec<u16> = info
         .ws_connect_urls
         .iter()

@@ -2,24 +2,15 @@
 
 use super::*;
 use crate::doctor::check::CheckFuture;
-use crate::net::dial::{DialOptions, USER_AGENT};
+use crate::doctor::code::Code;
+use crate::net::dial::DialOptions;
 use crate::net::tls::{SystemRoots, TlsOptions};
 use crate::protocol::{Credentials, Secret};
 use crate::results::doctor::DoctorStatus;
 
 /// Two of these may be found in one check.
-const WARNING: Code = Code {
-    name: "test.warning",
-    severity: Severity::Warning,
-    meaning: "",
-    cause: "",
-    fix: "",
-};
-const ERROR: Code = Code {
-    name: "test.error",
-    severity: Severity::Error,
-    ..WARNING
-};
+const WARNING: Code = Code::new("test.warning", Severity::Warning, "", "", "");
+const ERROR: Code = Code::error("test.error", "", "", "");
 
 fn plan() -> Plan {
     let tls = TlsOptions {
@@ -27,22 +18,10 @@ fn plan() -> Plan {
         ..TlsOptions::default()
     };
     Plan {
-        dial: DialOptions {
-            timeout: Duration::from_secs(5),
-            tls: tls.build().expect("there is no file to read"),
-            verifies_tls: true,
-            credentials: Credentials::None,
-            tls_first: false,
-            name: "test".to_owned(),
-            headers: Vec::new(),
-            origin: None,
-            user_agent: USER_AGENT.to_owned(),
-            compression: false,
-            no_masking: false,
-            echo: true,
-            pedantic: false,
-            read_buffer_bytes: 4 << 10,
-        },
+        dial: DialOptions::new(
+            tls.build().expect("there is no file to read"),
+            Duration::from_secs(5),
+        ),
         tls,
         credentials_source: None,
         subjects: Vec::new(),

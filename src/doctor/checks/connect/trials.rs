@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::doctor::conversation::{Conversation, End};
 use crate::doctor::examination::Examination;
-use crate::doctor::neighbours::{self, ClientPort};
+use crate::doctor::neighbours::ClientPort;
 use crate::net::dial::{await_info, connect_options, credentials_for, dial, start_tls};
 use crate::net::probe;
 use crate::net::session::Session;
@@ -42,7 +42,7 @@ pub(super) async fn find_client_port(
     if !examination.target.scheme.is_websocket() || refused_by.server_id.is_empty() {
         return None;
     }
-    let found = neighbours::look_around(examination).await.client?;
+    let found = examination.look_around().await.client?;
     (found.info.server_id == refused_by.server_id).then_some(found)
 }
 

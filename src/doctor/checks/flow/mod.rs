@@ -17,7 +17,6 @@ use serde_json::Value;
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::conversation::Conversation;
 use crate::doctor::examination::Examination;
-use crate::doctor::neighbours;
 use crate::results::doctor::{Finding, Severity};
 use crate::subject::Pattern;
 use crate::units::format_duration;
@@ -221,7 +220,7 @@ async fn look_around(
         return around;
     }
     // Only now: what looks for ports is a client of the server for a moment.
-    let neighbours = neighbours::look_around(examination).await;
+    let neighbours = examination.look_around().await;
     let monitoring = neighbours
         .monitoring
         .filter(|monitoring| monitoring.server_id() == Some(info.server_id.as_str()));

@@ -124,7 +124,7 @@ async fn try_one(own: Asker, address: &str) -> Result<(), String> {
 
 /// A client port says INFO; one with TLS first only takes the connection.
 async fn greets(address: SocketAddr, limit: Duration) -> Result<(), String> {
-    let heard = probe::ask(address, b"", limit / 2, |bytes| bytes.contains(&b'\n'))
+    let heard = probe::ask(address, b"", limit / 2, probe::has_line)
         .await
         .map_err(|error| error.to_string())?;
     if heard.bytes.is_empty() || heard.bytes.starts_with(b"INFO ") {

@@ -69,7 +69,7 @@ async fn tls_did_not_come_first(examination: &mut Examination<'_>, looked: Looke
         return looked;
     };
     let limit = examination.second_look_limit().min(CLEAR_PATIENCE);
-    let heard = probe::ask(address, b"", limit, |bytes| bytes.contains(&b'\n')).await;
+    let heard = probe::ask(address, b"", limit, probe::has_line).await;
     if !heard.is_ok_and(|heard| heard.bytes.starts_with(b"INFO ")) {
         return looked;
     }

@@ -15,7 +15,6 @@ use crate::doctor::checks::paste::word;
 use crate::doctor::conversation::Conversation;
 use crate::doctor::examination::Examination;
 use crate::doctor::identity::GLOBAL_ACCOUNT;
-use crate::doctor::neighbours;
 use crate::results::doctor::Severity;
 use crate::subject::Pattern;
 use crate::units::format_bytes;
@@ -157,7 +156,7 @@ async fn storage_left(
         (max > 0).then(|| (max.saturating_sub(used), StorageLimit::Account))
     });
     let id = examination.learned.info.as_ref()?.server_id.clone();
-    let monitoring = neighbours::look_around(examination).await.monitoring;
+    let monitoring = examination.look_around().await.monitoring;
     let server = monitoring
         .filter(|it| it.server_id() == Some(&id))
         .and_then(|it| {

@@ -59,14 +59,14 @@ pub(super) const PUBLISH_DENIED: Code = Code::error(
     "Allow it: `publish` in the permissions of the user in nats.conf, or `nsc edit user --allow-pub`.",
 );
 
-pub(super) const USER_INFO_DENIED: Code = Code::error(
+pub(super) const USER_INFO_DENIED: Code = Code::new(
     "permissions.user-info-denied",
     // A client that may do nothing but its work is healthy.
+    Severity::Info,
     "The user may not ask the server for its own permissions.",
     "Publishing to `$SYS.REQ.USER.INFO` is denied, or subscribing to `_INBOX.>`. Denied subjects that filter messages in silence cannot be seen.",
     "Allow publishing to `$SYS.REQ.USER.INFO` and subscribing to `_INBOX.>`. It tells a user about nobody but itself.",
-)
-.usually(Severity::Info);
+);
 
 pub(super) const INBOX_DENIED: Code = Code::error(
     "permissions.inbox-denied",

@@ -6,7 +6,7 @@ use super::other_address::{at_other_address, other_address};
 use super::{Failure, codes};
 use crate::doctor::elsewhere::{Served, find_websocket, is_usual};
 use crate::doctor::examination::Examination;
-use crate::doctor::neighbours::{ClientPort, Local, Neighbours, look_around};
+use crate::doctor::neighbours::{ClientPort, Local, Neighbours};
 use crate::doctor::words::short;
 use crate::net::target::{Scheme, Target};
 use crate::protocol::ServerInfo;
@@ -30,7 +30,7 @@ pub(super) async fn finding(examination: &mut Examination<'_>, failures: &[Failu
     let is_refused = |(_, error): &&Failure| error.kind() == std::io::ErrorKind::ConnectionRefused;
     let (first, _) = failures.iter().find(is_refused).unwrap_or(&failures[0]);
     let first = *first;
-    let neighbours = look_around(examination).await;
+    let neighbours = examination.look_around().await;
     let same_port = neighbours
         .local
         .as_ref()

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{Failure, codes};
 use crate::doctor::examination::Examination;
-use crate::doctor::neighbours::{Neighbours, look_around};
+use crate::doctor::neighbours::Neighbours;
 use crate::host::Process;
 use crate::net::target::Target;
 use crate::report::message::harmless;
@@ -14,7 +14,7 @@ use crate::units::format_duration;
 /// Asks other ports of the host, to tell a closed way from an absent host.
 pub(super) async fn timed_out(examination: &mut Examination<'_>, failures: &[Failure]) -> Finding {
     let waited = examination.plan.dial.timeout;
-    let neighbours = look_around(examination).await;
+    let neighbours = examination.look_around().await;
     judge_timeout(failures, &neighbours)
         .evidence("waited", format!("at most {}", format_duration(waited)))
 }

@@ -26,13 +26,12 @@ use crate::doctor::examination::Examination;
 use crate::doctor::http::again::{Asker, find_direct};
 use crate::doctor::http::answer::{Case, is_plain_to_tls, path_of};
 use crate::doctor::http::paths;
-use crate::doctor::neighbours::{Monitoring, look_around};
+use crate::doctor::neighbours::Monitoring;
 use crate::doctor::reprobe::{self, Unanswered};
 use crate::doctor::words::short;
 use crate::net::dial::upgrade_request;
 use crate::net::session::Session;
 use crate::net::target::Scheme;
-use crate::net::tls::{SystemRoots, TlsOptions};
 use crate::net::wire::WebSocketMode;
 use crate::net::ws::upgrade::{HttpReply, UpgradeError, Upgraded, upgrade};
 use crate::results::doctor::Finding;
@@ -230,14 +229,24 @@ async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Findin
             redirect::judge(&case, there.as_ref())
         }
         400 if is_nats(reply) => {
-            let neighbours = look_around(examination).await;
-            let finding =
-                dropped::look(&mut case, &asker, &neighbours, unverified(examination)).await;
+            let neighbours = examination.look_around().await;
+            let finding = dropped::look(
+                &mut case,
+                &asker,
+                &neighbours,
+                examination.plan.tls.without_verification(),
+            )
+            .await;
             examination.learned.front = case.proxy;
             finding
         }
         400..=499 if is_plain_to_tls(reply) => {
-            plain::look(&mut case, &asker, unverified(examination)).await
+            plain::look(
+                &mut case,
+                &asker,
+                examination.plan.tls.without_verification(),
+            )
+            .await
         }
         403 => origin::judge_forbidden(&case, &trials),
         404 if is_nats(reply) => paths::mqtt(&case),
@@ -246,12 +255,13 @@ async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Findin
             if case.proxy.is_none() {
                 case.proxy = asker.provoke().await.as_ref().and_then(proxy_of);
             }
-            let known = look_around(examination).await;
+            let known = examination.look_around().await;
             let port = known
                 .monitoring
                 .as_ref()
                 .and_then(Monitoring::websocket_port);
-            let direct = find_direct(&asker, port, unverified(examination)).await;
+            let direct =
+                find_direct(&asker, port, examination.plan.tls.without_verification()).await;
             gateway::judge(&case, direct.as_ref())
         }
         _ => {
@@ -307,16 +317,4 @@ async fn invalid(examination: &mut Examination<'_>, reason: &str, reply: &HttpRe
         }
     }
     switched::judge(&case, reason, again.as_deref())
-}
-
-/// TLS that takes any certificate, to see whether there is TLS at all.
-pub(crate) fn unverified(
-    examination: &Examination<'_>,
-) -> Option<std::sync::Arc<rustls::ClientConfig>> {
-    let options = TlsOptions {
-        insecure: true,
-        system_roots: SystemRoots::Unneeded,
-        ..examination.plan.tls.clone()
-    };
-    options.build().ok()
 }

@@ -317,7 +317,7 @@ fn remedies(finding: Finding, front: Option<&Proxy>, version: &str, after: Durat
 }
 
 /// The line of nats.conf that makes the server send PING more often.
-pub(in crate::doctor::checks) fn ping_interval(version: &str, interval: &str) -> (String, String) {
+fn ping_interval(version: &str, interval: &str) -> (String, String) {
     let mut numbers = version
         .split('.')
         .map(|part| part.parse::<u32>().unwrap_or(0));
