@@ -231,7 +231,7 @@ fn unwanted(
         return Some("not asked for by --only".to_owned());
     }
     if id != CheckId::Input && plan.offline {
-        return Some("needs a connection".to_owned());
+        return Some("`--offline` connects to nothing".to_owned());
     }
     if id != CheckId::Input && !plan.faults.is_empty() {
         return Some("the input cannot be used".to_owned());

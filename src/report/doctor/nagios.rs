@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use super::words::{all_clear, answer, fine, is_fault, plain_lines, skipped};
+use super::words::{all_clear, answer, is_fault, looked_at, plain_lines};
 use crate::report::message::harmless;
 use crate::results::doctor::{CheckStatus, DoctorResult, DoctorStatus};
 use crate::units::parse_duration;
@@ -39,14 +39,9 @@ pub(super) fn write(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()
             writeln!(out, "{}", plain(&line))?;
         }
     }
-    let labelled = [
-        ("Checked and fine", fine(result)),
-        ("Could not look", skipped(result, true)),
-        ("Not checked", skipped(result, false)),
-    ];
-    for (label, parts) in labelled {
-        if !parts.is_empty() && result.servers().is_empty() {
-            writeln!(out, "{}", plain(&format!("{label}: {}", parts.join(", "))))?;
+    if result.servers().is_empty() {
+        for (label, checks) in looked_at(result) {
+            writeln!(out, "{}", plain(&format!("{label}: {}", checks.join(", "))))?;
         }
     }
     Ok(())
