@@ -6,8 +6,8 @@ use anstyle::{AnsiColor, Color, Style as Paint};
 
 use super::layout::two_columns;
 use super::words::{
-    Line, all_clear, alternative, answer, connected, is_fault, known, lines_of, looked_at,
-    nanos_text, otherwise, works,
+    Line, all_clear, alternative, answer, broken_servers, connected, is_fault, known, lines_of,
+    looked_at, nanos_text, otherwise, works,
 };
 use crate::report::Style;
 use crate::report::message::harmless;
@@ -24,6 +24,10 @@ pub(super) fn write(out: &mut dyn Write, result: &DoctorResult, style: Style) ->
     let servers = result.servers();
     if servers.is_empty() {
         return page.server(result, "");
+    }
+    if let Some(broken) = broken_servers(result) {
+        page.line(&broken, Mark::Bad)?;
+        writeln!(page.out)?;
     }
     let common = result.part(None);
     if !common.findings.is_empty() {

@@ -8,29 +8,26 @@ use crate::units::format_nanos;
 
 /// A finding in one sentence, with how bad and how sure it is wherever that is not plain.
 pub(super) fn answer(finding: &Finding) -> String {
-    let sure = match finding.certainty {
-        Certainty::Certain => None,
-        Certainty::Likely => Some("most likely"),
-        Certainty::Possible => Some("possibly"),
-    };
     let bad = match finding.severity {
-        Severity::Error => None,
-        Severity::Warning => Some("Warning"),
-        Severity::Info => Some("Note"),
+        Severity::Error => return claim(finding),
+        Severity::Warning => "Warning",
+        Severity::Info => "Note",
     };
     let title = &finding.title;
-    match (bad, sure) {
-        (None, None) => title.clone(),
-        (Some(bad), None) => format!("{bad}: {title}"),
-        (None, Some(sure)) => format!("{}: {title}", capitalised(sure)),
-        (Some(bad), Some(sure)) => format!("{bad}, {sure}: {title}"),
+    match finding.certainty {
+        Certainty::Certain => format!("{bad}: {title}"),
+        Certainty::Likely => format!("{bad}, most likely: {title}"),
+        Certainty::Possible => format!("{bad}, possibly: {title}"),
     }
 }
 
-fn capitalised(word: &str) -> String {
-    let mut chars = word.chars();
-    let first = chars.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(chars).collect()
+/// The same for readers that are told elsewhere how bad it is.
+pub(super) fn claim(finding: &Finding) -> String {
+    match finding.certainty {
+        Certainty::Certain => finding.title.clone(),
+        Certainty::Likely => format!("Most likely: {}", finding.title),
+        Certainty::Possible => format!("Possibly: {}", finding.title),
+    }
 }
 
 /// Whether a finding says that something is wrong.
@@ -62,6 +59,34 @@ pub(super) fn all_clear(result: &DoctorResult) -> String {
     } else {
         format!("Nothing wrong was found with {target}; the login was not looked at.")
     }
+}
+
+/// Which of several servers have an error; nothing where none has.
+pub(super) fn broken_servers(result: &DoctorResult) -> Option<String> {
+    let servers = result.servers();
+    let has_error = |server: &str| {
+        let mut findings = result.findings.iter();
+        findings.any(|finding| {
+            finding.server.as_deref() == Some(server) && finding.severity == Severity::Error
+        })
+    };
+    let broken: Vec<&str> = servers
+        .iter()
+        .copied()
+        .filter(|server| has_error(server))
+        .collect();
+    let do_not = if broken.len() == 1 {
+        "does not"
+    } else {
+        "do not"
+    };
+    let text = format!(
+        "{} of {} servers {do_not} work: {}.",
+        broken.len(),
+        servers.len(),
+        broken.join(", ")
+    );
+    (!broken.is_empty()).then_some(text)
 }
 
 /// What can be said beside a fault, where there was a login.
@@ -234,7 +259,14 @@ fn sentence(text: &str) -> String {
 
 /// A finding as plain lines: for readers that have no layout of their own.
 pub(super) fn plain_lines(finding: &Finding) -> Vec<String> {
-    let mut lines = vec![answer(finding)];
+    let mut lines = vec![harmless(&answer(finding))];
+    lines.extend(plain_details(finding));
+    lines
+}
+
+/// The same without the answer.
+pub(super) fn plain_details(finding: &Finding) -> Vec<String> {
+    let mut lines = Vec::new();
     lines.extend(some(&finding.explanation));
     if let Some(pointer) = &finding.pointer {
         let span = pointer.start..pointer.end;

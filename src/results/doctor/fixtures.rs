@@ -362,7 +362,7 @@ fn skipped(id: &str, reason: &str) -> CheckResult {
     }
 }
 
-fn fact(name: &str, value: &str) -> Fact {
+pub(crate) fn fact(name: &str, value: &str) -> Fact {
     Fact {
         name: name.to_owned(),
         value: value.to_owned(),
