@@ -11,7 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::output::{DoctorOutputArgs, activity_text};
+use self::output::{Activities, DoctorOutputArgs, activity_text};
 pub(crate) use self::output::{is_for_nagios, say_unknown};
 use self::plan::Asked;
 use crate::cli::ColorWhen;
@@ -27,8 +27,28 @@ use crate::report::progress::Activity;
 use crate::results::doctor::DoctorResult;
 use crate::units::{UnitError, format_bytes, parse_bytes, parse_duration};
 
+/// In lines of less than 80 columns: it is not wrapped again.
+const AFTER_HELP: &str = "\
+Examples:
+  natsbench doctor                             look at ws://localhost:8443
+  natsbench doctor -s wss://broker.example/nats --creds app.creds
+  natsbench doctor 'rounds.game.*'             does anything arrive there?
+  natsbench doctor --publish rounds.game.crash --request --jetstream
+  natsbench doctor --watch 5m                  what ends the connection?
+  natsbench doctor --offline 'rounds.game.*'   is this subject valid?
+  natsbench doctor --strict -o junit > doctor.xml
+
+Exit codes:
+  0    nothing is wrong, or only warnings were found
+  1    internal error
+  2    wrong usage; nothing was connected
+  4    something does not work; with --strict also for a warning
+  130  interrupted; what was found until then is printed
+With -o nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.";
+
 /// Flags of `doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct DoctorArgs {
     /// Subjects or patterns to look at, such as 'rounds.type.*'
     #[arg(value_name = "SUBJECT")]
@@ -42,7 +62,7 @@ pub(crate) struct DoctorArgs {
     /// Subscribe in this queue group
     #[arg(long, value_name = "GROUP")]
     queue: Option<String>,
-    /// Look at streams, too
+    /// Is JetStream there, and does a stream store the subjects?
     #[arg(long)]
     jetstream: bool,
     /// Do request and reply work?
@@ -51,7 +71,7 @@ pub(crate) struct DoctorArgs {
     /// Stay connected for so long, and name what ends the connection
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     watch: Option<Duration>,
-    /// Only what can be judged without connecting
+    /// Judge subjects, credentials and contexts without connecting
     #[arg(long)]
     offline: bool,
     /// Only these checks, and those that they need (repeatable)
@@ -137,16 +157,26 @@ async fn examine_all(
     stop: &CancellationToken,
     activity: Activity,
 ) -> DoctorResult {
-    let (plan, activity) = (Arc::new(plan), Arc::new(activity));
+    let (plan, activity) = (Arc::new(plan), Arc::new(Activities::new(activity)));
     let mut examinations = JoinSet::new();
     for (idx, target) in servers.into_iter().enumerate() {
         let (plan, activity, stop) = (Arc::clone(&plan), Arc::clone(&activity), stop.clone());
         examinations.spawn(async move {
-            let mut show = |check| activity.show(&activity_text(&target, check));
-            (idx, examine(&plan, &target, &stop, &mut show).await)
+            let mut show = |check| activity.begin(idx, activity_text(&target, check));
+            let result = examine(&plan, &target, &stop, &mut show).await;
+            activity.end(idx);
+            (idx, result)
         });
     }
-    let mut results = examinations.join_all().await;
+    let mut examinations = std::pin::pin!(examinations.join_all());
+    let mut results = tokio::select! {
+        results = &mut examinations => results,
+        () = stop.cancelled() => {
+            // What is said about the interruption must not be drawn over.
+            activity.finish();
+            examinations.await
+        }
+    };
     activity.finish();
     results.sort_by_key(|(idx, _)| *idx);
     let results = results.into_iter().map(|(_, result)| result).collect();

@@ -13,7 +13,8 @@ use crate::doctor::plan::Plan;
 use crate::doctor::redact::Secrets;
 use crate::net::target::Target;
 use crate::results::doctor::{
-    CheckResult, CheckStatus, DOCTOR_SCHEMA, DoctorResult, Evidence, Fact, Finding, Severity,
+    CheckResult, CheckStatus, DOCTOR_SCHEMA, DoctorResult, Evidence, Fact, Finding, INTERRUPTED,
+    Severity,
 };
 
 /// How long a check may go on after its time; its own limits end it before.
@@ -165,7 +166,7 @@ async fn run(check: &Check, stop: &CancellationToken, examination: &mut Examinat
             }
             () = stop.cancelled() => tokio::time::timeout(INTERRUPT_GRACE, looking)
                 .await
-                .unwrap_or_else(|_| Looked::Unable("interrupted".to_owned())),
+                .unwrap_or_else(|_| Looked::Unable(INTERRUPTED.to_owned())),
         }
     };
     if is_patient {
@@ -222,12 +223,12 @@ fn unwanted(
         return Some("not asked for by --only".to_owned());
     }
     if id != CheckId::Input && plan.offline {
-        return Some("needs a connection".to_owned());
+        return Some("`--offline` connects to nothing".to_owned());
     }
     if id != CheckId::Input && !plan.faults.is_empty() {
         return Some("the input cannot be used".to_owned());
     }
-    stop.is_cancelled().then(|| "interrupted".to_owned())
+    stop.is_cancelled().then(|| INTERRUPTED.to_owned())
 }
 
 fn result_of(

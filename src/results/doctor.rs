@@ -16,6 +16,9 @@ mod tests;
 /// Name and version of the schema; the file `schemas/natsbench.doctor-1.schema.json` describes it.
 pub const DOCTOR_SCHEMA: &str = "natsbench.doctor/1";
 
+/// Why a check did not look, or not to the end, when somebody ended the examination.
+pub const INTERRUPTED: &str = "interrupted";
+
 /// What an examination came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -179,7 +182,7 @@ impl Finding {
         self
     }
 
-    /// Adds another cause of the same evidence.
+    /// Adds another cause of the same evidence. Both texts begin small and have no full stop: they stand in a list.
     #[must_use]
     pub fn or(mut self, cause: &str, how_to_tell: &str) -> Self {
         self.alternatives.push(Alternative {

@@ -1,8 +1,10 @@
 //! What becomes of the doctor's result: text in one of six formats, a saved file, a step summary, an exit code.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -13,6 +15,7 @@ use crate::cli::exit;
 use crate::cli::output::{OutputFile, style, write_stdout};
 use crate::doctor::check::CheckId;
 use crate::net::target::Target;
+use crate::report::Style;
 use crate::report::doctor::{DoctorFormat, write_doctor, write_nagios_unknown};
 use crate::report::progress::Activity;
 use crate::results::doctor::{DoctorResult, DoctorStatus};
@@ -127,8 +130,25 @@ fn rendered(
     color: ColorWhen,
 ) -> Result<Vec<u8>, CliError> {
     let mut text = Vec::new();
-    write_doctor(&mut text, result, format, style(color)).context("cannot render the result")?;
+    let style = Style {
+        width: columns(),
+        ..style(color)
+    };
+    write_doctor(&mut text, result, format, style).context("cannot render the result")?;
     Ok(text)
+}
+
+/// Columns of a report: sentences are not made longer for a wide terminal, but shorter for a narrow one.
+fn columns() -> u16 {
+    const MAX_COLUMNS: u16 = 80;
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    let columns = size.map_or(0, |size| size.ws_col);
+    // A terminal that does not know its size says 0.
+    if columns == 0 {
+        MAX_COLUMNS
+    } else {
+        columns.min(MAX_COLUMNS)
+    }
 }
 
 /// Appends the report to the summary of the step. What other steps wrote there stays.
@@ -193,6 +213,48 @@ pub(crate) fn say_unknown(reason: &str) -> u8 {
     let _ = write_nagios_unknown(&mut text, reason);
     let _ = write_stdout(&text);
     NAGIOS_UNKNOWN
+}
+
+/// What is being done for each of several servers, on the one line that there is.
+pub(super) struct Activities {
+    line: Activity,
+    /// `None` once nothing is shown any more.
+    running: Mutex<Option<BTreeMap<usize, String>>>,
+}
+
+impl Activities {
+    pub(super) fn new(line: Activity) -> Self {
+        let running = Mutex::new(Some(BTreeMap::new()));
+        Self { line, running }
+    }
+
+    /// Something has begun for a server.
+    pub(super) fn begin(&self, server: usize, text: String) {
+        if let Some(running) = self.lock().as_mut() {
+            self.line.show(&text);
+            running.insert(server, text);
+        }
+    }
+
+    /// A server is done with: what is still being done for another one is shown instead.
+    pub(super) fn end(&self, server: usize) {
+        if let Some(running) = self.lock().as_mut() {
+            running.remove(&server);
+            if let Some(text) = running.values().next() {
+                self.line.show(text);
+            }
+        }
+    }
+
+    /// Removes the line for good.
+    pub(super) fn finish(&self) {
+        *self.lock() = None;
+        self.line.finish();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<usize, String>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The line that says which check runs.

@@ -86,7 +86,7 @@ enum Fate {
 
 async fn run(examination: &mut Examination<'_>) -> Looked {
     let Some(subject) = examination.plan.publish.clone() else {
-        return Looked::NotNeeded("publishes only when asked to (--publish SUBJECT)".to_owned());
+        return Looked::NotNeeded("not asked for: `--publish SUBJECT`".to_owned());
     };
     if subject.parse::<Subject>().is_err() {
         return Looked::Unable(format!("`{subject}` is no subject to publish to"));

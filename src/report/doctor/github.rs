@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use super::words::{all_clear, is_fault, plain_lines};
+use super::words::{all_clear, claim, is_fault, plain_details};
 use crate::report::message::harmless;
 use crate::results::doctor::{DoctorResult, Severity};
 
@@ -17,10 +17,14 @@ pub(super) fn write(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()
             Severity::Warning => "warning",
             Severity::Info => "notice",
         };
-        let mut lines = plain_lines(finding);
-        if let Some(server) = &finding.server {
-            lines[0] = format!("{}: {}", harmless(server), lines[0]);
-        }
+        let server = finding.server.as_ref();
+        let lead = server.map(|server| format!("{server}: "));
+        let mut lines = vec![harmless(&format!(
+            "{}{}",
+            lead.unwrap_or_default(),
+            claim(finding)
+        ))];
+        lines.extend(plain_details(finding));
         writeln!(
             out,
             "::{command} title={}::{}",

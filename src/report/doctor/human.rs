@@ -4,15 +4,16 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Color, Style as Paint};
 
-use super::words::{Line, all_clear, answer, fine, is_fault, lines_of, nanos_text, skipped, works};
+use super::layout::two_columns;
+use super::words::{
+    Line, all_clear, alternative, answer, broken_servers, connected, is_fault, known, lines_of,
+    looked_at, nanos_text, otherwise, works,
+};
 use crate::report::Style;
 use crate::report::message::harmless;
 use crate::report::pointer::pointer;
 use crate::report::table::wrap;
-use crate::results::doctor::{CheckStatus, DoctorResult, Finding, Severity};
-
-/// A longer name stands before its value, without a column of its own.
-const MAX_NAME_COLUMNS: usize = 24;
+use crate::results::doctor::{CheckStatus, DoctorResult, DoctorStatus, Finding, Severity};
 
 pub(super) fn write(out: &mut dyn Write, result: &DoctorResult, style: Style) -> io::Result<()> {
     let mut page = Page {
@@ -23,6 +24,10 @@ pub(super) fn write(out: &mut dyn Write, result: &DoctorResult, style: Style) ->
     let servers = result.servers();
     if servers.is_empty() {
         return page.server(result, "");
+    }
+    if let Some(broken) = broken_servers(result) {
+        page.line(&broken, Mark::Bad)?;
+        writeln!(page.out)?;
     }
     let common = result.part(None);
     if !common.findings.is_empty() {
@@ -59,7 +64,7 @@ impl Page<'_> {
             self.faults(result, lead)?;
             if works(result) {
                 writeln!(self.out)?;
-                self.line(&format!("Otherwise {}", all_clear(result)), Mark::Plain)?;
+                self.line(&otherwise(result), Mark::Plain)?;
             }
         } else {
             let looked = result.checks.iter();
@@ -67,13 +72,17 @@ impl Page<'_> {
             let is_plain = result.interrupted || looked.next().is_none();
             let mark = if is_plain { Mark::Plain } else { Mark::Good };
             self.line(&all_clear(result), mark)?;
-        }
-        if works(result) {
             self.facts(result)?;
         }
-        for note in result.findings.iter().filter(|finding| !is_fault(finding)) {
+        let notes = result.findings.iter().filter(|finding| !is_fault(finding));
+        for note in notes {
             writeln!(self.out)?;
-            self.further(note)?;
+            if result.status == DoctorStatus::Failed {
+                // Beside a fault it is enough to know of it.
+                self.headline(note)?;
+            } else {
+                self.further(note)?;
+            }
         }
         writeln!(self.out)?;
         self.checks(result)
@@ -111,23 +120,27 @@ impl Page<'_> {
         }
         if !finding.alternatives.is_empty() {
             writeln!(self.out)?;
+            self.line("It may also be:", Mark::Plain)?;
         }
         for other in &finding.alternatives {
-            self.line(&format!("It may also be: {}", other.cause), Mark::Plain)?;
-            self.indented(&format!("To tell: {}", other.how_to_tell), 2)?;
+            self.hanging(&format!("- {}", alternative(other)), 0, 2)?;
         }
         writeln!(self.out)?;
         self.line(&format!("Code: {}", finding.code), Mark::Plain)
     }
 
     fn further(&mut self, finding: &Finding) -> io::Result<()> {
-        let text = format!("{} ({})", answer(finding), finding.code);
-        self.line(&text, mark_of(finding))?;
+        self.headline(finding)?;
         self.fault(finding)?;
         if !finding.explanation.is_empty() {
             self.indented(&finding.explanation, 2)?;
         }
         self.remedy(finding, 2)
+    }
+
+    fn headline(&mut self, finding: &Finding) -> io::Result<()> {
+        let text = format!("{} ({})", answer(finding), finding.code);
+        self.line(&text, mark_of(finding))
     }
 
     /// What was typed, with carets under the fault.
@@ -181,22 +194,23 @@ impl Page<'_> {
     }
 
     fn checks(&mut self, result: &DoctorResult) -> io::Result<()> {
-        if !works(result) {
-            let facts = result.facts.iter();
-            let known = facts.map(|fact| format!("{} {}", fact.name, fact.value));
-            self.folded("Known", &known.collect::<Vec<_>>())?;
+        if result.findings.iter().any(is_fault) {
+            self.folded("Known", &known(result), "; ")?;
         }
-        self.folded("Checked and fine", &fine(result))?;
-        self.folded("Could not look", &skipped(result, true))?;
-        self.folded("Not checked", &skipped(result, false))?;
+        for (label, checks) in looked_at(result) {
+            self.folded(label, &checks, ", ")?;
+        }
+        let version = &result.natsbench_version;
+        if !connected(result) {
+            return self.hanging(&format!("natsbench {version} connected to nothing."), 0, 2);
+        }
         let end = if result.interrupted {
             ", then was interrupted"
         } else {
             ""
         };
         let text = format!(
-            "natsbench {} looked at {} for {}{end}.",
-            result.natsbench_version,
+            "natsbench {version} looked at {} for {}{end}.",
             result.target,
             nanos_text(result.duration_ns)
         );
@@ -204,32 +218,19 @@ impl Page<'_> {
     }
 
     /// Parts behind a label, on as few lines as it takes.
-    fn folded(&mut self, label: &str, parts: &[String]) -> io::Result<()> {
+    fn folded(&mut self, label: &str, parts: &[String], separator: &str) -> io::Result<()> {
         if parts.is_empty() {
             return Ok(());
         }
-        self.hanging(&format!("{label}: {}", parts.join(", ")), 0, 2)
+        self.hanging(&format!("{label}: {}", parts.join(separator)), 0, 2)
     }
 
     /// Names and values in two columns.
     fn rows(&mut self, rows: &[(&str, &str)], indent: usize) -> io::Result<()> {
-        let columns = |name: &str| name.chars().count();
-        let widths = rows.iter().map(|(name, _)| columns(name));
-        let width = widths.filter(|width| *width <= MAX_NAME_COLUMNS).max();
-        let width = width.unwrap_or(0);
-        let room = self.width.saturating_sub(indent + width + 2).max(20);
-        for (name, value) in rows {
-            if columns(name) > MAX_NAME_COLUMNS {
-                self.hanging(&format!("{name}: {value}"), indent, 4)?;
-                continue;
-            }
-            let mut name = harmless(name);
-            for line in value.lines().flat_map(|line| wrap(line.trim_end(), room)) {
-                writeln!(self.out, "{:indent$}{name:<width$}  {line}", "")?;
-                name.clear();
-            }
-        }
-        Ok(())
+        let lines = two_columns(rows, self.width.saturating_sub(indent));
+        lines
+            .iter()
+            .try_for_each(|line| writeln!(self.out, "{:indent$}{line}", ""))
     }
 
     /// A sentence from the left edge on.

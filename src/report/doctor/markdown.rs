@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::words::{Line, all_clear, answer, is_fault, lines_of, nanos_text};
+use super::words::{Line, all_clear, alternative, answer, is_fault, lines_of, nanos_text};
 use crate::report::markdown::{escape, table};
 use crate::report::message::harmless;
 use crate::report::pointer::pointer;
@@ -106,9 +106,8 @@ fn finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
     for other in &finding.alternatives {
         writeln!(
             out,
-            "**It may also be:** {} To tell: {}\n",
-            paragraph(&other.cause),
-            paragraph(&other.how_to_tell)
+            "**It may also be:** {}\n",
+            paragraph(&alternative(other))
         )?;
     }
     Ok(())

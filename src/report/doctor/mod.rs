@@ -6,6 +6,7 @@
 mod github;
 mod human;
 mod junit;
+mod layout;
 mod markdown;
 mod nagios;
 mod words;

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use super::words::{all_clear, answer, fine, is_fault, plain_lines, skipped};
+use super::words::{all_clear, claim, is_fault, looked_at, plain_details, plain_lines};
 use crate::report::message::harmless;
 use crate::results::doctor::{CheckStatus, DoctorResult, DoctorStatus};
 use crate::units::parse_duration;
@@ -25,7 +25,7 @@ pub(super) fn write(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()
         Some(first) => {
             let server = first.server.as_ref();
             let lead = server.map(|server| format!("{server}: "));
-            format!("{}{}", lead.unwrap_or_default(), answer(first))
+            format!("{}{}", lead.unwrap_or_default(), claim(first))
         }
     };
     writeln!(
@@ -35,18 +35,23 @@ pub(super) fn write(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()
         times(result).join(" ")
     )?;
     for finding in &result.findings {
-        for line in plain_lines(finding) {
+        // The first line has said that.
+        let is_said = first == Some(finding);
+        let mut lines = if is_said {
+            plain_details(finding)
+        } else {
+            plain_lines(finding)
+        };
+        if let Some(server) = finding.server.as_ref().filter(|_| !is_said) {
+            lines[0] = format!("{server}: {}", lines[0]);
+        }
+        for line in lines {
             writeln!(out, "{}", plain(&line))?;
         }
     }
-    let labelled = [
-        ("Checked and fine", fine(result)),
-        ("Could not look", skipped(result, true)),
-        ("Not checked", skipped(result, false)),
-    ];
-    for (label, parts) in labelled {
-        if !parts.is_empty() && result.servers().is_empty() {
-            writeln!(out, "{}", plain(&format!("{label}: {}", parts.join(", "))))?;
+    if result.servers().is_empty() {
+        for (label, checks) in looked_at(result) {
+            writeln!(out, "{}", plain(&format!("{label}: {}", checks.join(", "))))?;
         }
     }
     Ok(())

@@ -49,11 +49,89 @@ fn the_first_line_is_the_answer() {
             }
             _ => "No",
         };
+        if !result.servers().is_empty() {
+            assert_eq!(
+                first,
+                "1 of 2 servers does not work: ws://localhost:8080/nats."
+            );
+            continue;
+        }
         assert!(
             first.contains(answer) || first.contains(" works"),
             "{name}: {first}"
         );
     }
+}
+
+#[test]
+fn a_subject_is_said_to_be_valid_where_nothing_was_connected() {
+    let mut result = fixtures::offline();
+    let first = |result: &DoctorResult| {
+        let text = plain(result, DoctorFormat::Human);
+        text.lines().next().unwrap().to_owned()
+    };
+    for (subject, answer) in [
+        ("`a.*`", "`a.*` is valid."),
+        ("`b`", "`a.*` and `b` are valid."),
+        ("`c`", "All 3 subjects are valid."),
+    ] {
+        result.facts.push(fixtures::fact(subject, "valid"));
+        assert_eq!(first(&result), answer);
+    }
+    let text = plain(&result, DoctorFormat::Human);
+    assert!(text.ends_with("connected to nothing.\n"), "{text}");
+}
+
+#[test]
+fn a_server_that_ended_while_it_was_watched_does_not_work_otherwise() {
+    let mut result = fixtures::warned();
+    result.findings[0].severity = crate::results::doctor::Severity::Error;
+    let text = plain(&result, DoctorFormat::Human);
+    assert!(
+        text.contains("Otherwise ws://localhost:8443 works"),
+        "{text}"
+    );
+    "watch".clone_into(&mut result.findings[0].check);
+    let text = plain(&result, DoctorFormat::Human);
+    assert!(!text.contains("Otherwise"), "{text}");
+    assert!(
+        text.contains("Until then ws://localhost:8443 worked"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_the_evidence_says_is_not_said_again() {
+    let mut result = fixtures::broken();
+    for name in ["answer", "certificate"] {
+        result.facts.push(fixtures::fact(name, "seen"));
+    }
+    let text = plain(&result, DoctorFormat::Human);
+    assert!(text.contains("; certificate: seen"), "{text}");
+    assert!(!text.contains("; answer: seen"), "{text}");
+}
+
+#[test]
+fn a_server_that_was_done_with_was_not_interrupted() {
+    let mut result = fixtures::several();
+    result.interrupted = true;
+    let servers: Vec<String> = result.servers().into_iter().map(str::to_owned).collect();
+    let waiting = result.checks.iter_mut();
+    let mut waiting = waiting.filter(|check| check.server.as_ref() == Some(&servers[1]));
+    waiting.next_back().unwrap().reason = Some("interrupted".to_owned());
+    assert!(!result.part(Some(&servers[0])).interrupted);
+    assert!(result.part(Some(&servers[1])).interrupted);
+}
+
+#[test]
+fn the_first_line_for_nagios_is_not_said_twice() {
+    let text = plain(&fixtures::warned(), DoctorFormat::Nagios);
+    let title = &fixtures::warned().findings[0].title;
+    assert_eq!(text.matches(title.as_str()).count(), 1, "{text}");
+    assert!(
+        text.starts_with(&format!("DOCTOR WARNING - Most likely: {title}|")),
+        "{text}"
+    );
 }
 
 #[test]

@@ -2,35 +2,32 @@
 
 use crate::report::message::harmless;
 use crate::results::doctor::{
-    Certainty, CheckResult, CheckStatus, DoctorResult, Fact, Finding, Severity,
+    Alternative, Certainty, CheckResult, CheckStatus, DoctorResult, Fact, Finding, Severity,
 };
 use crate::units::format_nanos;
 
 /// A finding in one sentence, with how bad and how sure it is wherever that is not plain.
 pub(super) fn answer(finding: &Finding) -> String {
-    let sure = match finding.certainty {
-        Certainty::Certain => None,
-        Certainty::Likely => Some("most likely"),
-        Certainty::Possible => Some("possibly"),
-    };
     let bad = match finding.severity {
-        Severity::Error => None,
-        Severity::Warning => Some("Warning"),
-        Severity::Info => Some("Note"),
+        Severity::Error => return claim(finding),
+        Severity::Warning => "Warning",
+        Severity::Info => "Note",
     };
     let title = &finding.title;
-    match (bad, sure) {
-        (None, None) => title.clone(),
-        (Some(bad), None) => format!("{bad}: {title}"),
-        (None, Some(sure)) => format!("{}: {title}", capitalised(sure)),
-        (Some(bad), Some(sure)) => format!("{bad}, {sure}: {title}"),
+    match finding.certainty {
+        Certainty::Certain => format!("{bad}: {title}"),
+        Certainty::Likely => format!("{bad}, most likely: {title}"),
+        Certainty::Possible => format!("{bad}, possibly: {title}"),
     }
 }
 
-fn capitalised(word: &str) -> String {
-    let mut chars = word.chars();
-    let first = chars.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(chars).collect()
+/// The same for readers that are told elsewhere how bad it is.
+pub(super) fn claim(finding: &Finding) -> String {
+    match finding.certainty {
+        Certainty::Certain => finding.title.clone(),
+        Certainty::Likely => format!("Most likely: {}", finding.title),
+        Certainty::Possible => format!("Possibly: {}", finding.title),
+    }
 }
 
 /// Whether a finding says that something is wrong.
@@ -51,6 +48,8 @@ pub(super) fn all_clear(result: &DoctorResult) -> String {
             || format!("{target} works."),
             |version| format!("{target} works: {version}."),
         )
+    } else if !result.interrupted && !connected(result) && !subjects(result).is_empty() {
+        validity(&subjects(result))
     } else if result.interrupted {
         format!("Interrupted: nothing wrong was found with {target} until then.")
     } else if last == "input" {
@@ -60,6 +59,81 @@ pub(super) fn all_clear(result: &DoctorResult) -> String {
     } else {
         format!("Nothing wrong was found with {target}; the login was not looked at.")
     }
+}
+
+/// Which of several servers have an error; nothing where none has.
+pub(super) fn broken_servers(result: &DoctorResult) -> Option<String> {
+    let servers = result.servers();
+    let has_error = |server: &str| {
+        let mut findings = result.findings.iter();
+        findings.any(|finding| {
+            finding.server.as_deref() == Some(server) && finding.severity == Severity::Error
+        })
+    };
+    let broken: Vec<&str> = servers
+        .iter()
+        .copied()
+        .filter(|server| has_error(server))
+        .collect();
+    let do_not = if broken.len() == 1 {
+        "does not"
+    } else {
+        "do not"
+    };
+    let text = format!(
+        "{} of {} servers {do_not} work: {}.",
+        broken.len(),
+        servers.len(),
+        broken.join(", ")
+    );
+    (!broken.is_empty()).then_some(text)
+}
+
+/// What can be said beside a fault, where there was a login.
+pub(super) fn otherwise(result: &DoctorResult) -> String {
+    let version = fact(result, "version").map(|fact| format!(": {}", fact.value));
+    let version = version.unwrap_or_default();
+    let mut faults = result.findings.iter();
+    let ended =
+        faults.any(|finding| finding.check == "watch" && finding.severity == Severity::Error);
+    if ended {
+        format!("Until then {} worked{version}.", result.target)
+    } else {
+        format!("Otherwise {} works{version}.", result.target)
+    }
+}
+
+/// The subjects that are known to be valid: facts whose names are quoted.
+fn subjects(result: &DoctorResult) -> Vec<&str> {
+    let names = result.facts.iter().map(|fact| fact.name.as_str());
+    names.filter(|name| name.starts_with('`')).collect()
+}
+
+fn validity(subjects: &[&str]) -> String {
+    match subjects {
+        [subject] => format!("{subject} is valid."),
+        [first, second] => format!("{first} and {second} are valid."),
+        several => format!("All {} subjects are valid.", several.len()),
+    }
+}
+
+/// What is known of a server that has a fault, where the findings do not say it already.
+pub(super) fn known(result: &DoctorResult) -> Vec<String> {
+    let evidence = || result.findings.iter().flat_map(|found| &found.evidence);
+    let facts = result.facts.iter().filter(|fact| {
+        let is_told = fact.name == "version" && works(result)
+            || evidence().any(|seen| seen.name == fact.name);
+        !is_told && (!fact.name.starts_with('`') || !connected(result))
+    });
+    facts
+        .map(|fact| format!("{}: {}", fact.name, fact.value))
+        .collect()
+}
+
+/// Whether anything was looked at but the input.
+pub(super) fn connected(result: &DoctorResult) -> bool {
+    let mut checks = result.checks.iter();
+    checks.any(|check| check.status != CheckStatus::Skipped && check.id != "input")
 }
 
 /// Whether there was a login.
@@ -90,8 +164,37 @@ pub(super) fn lines_of(remedy: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
+/// How the reason of a check begins that looks only when asked to; what asks for it follows.
+const NOT_ASKED_FOR: &str = "not asked for: ";
+
+/// What was looked at and what was not, by label.
+pub(super) fn looked_at(result: &DoctorResult) -> Vec<(&'static str, Vec<String>)> {
+    let is_unasked = |check: &CheckResult| reason(check).starts_with(NOT_ASKED_FOR);
+    let labelled = vec![
+        ("Checked and fine", fine(result)),
+        (
+            "Could not look",
+            skipped(result, |check| check.could_not_look),
+        ),
+        (
+            "Not checked",
+            skipped(result, |check| !check.could_not_look && !is_unasked(check)),
+        ),
+        (
+            "Not asked for",
+            skipped(result, |check| !check.could_not_look && is_unasked(check)),
+        ),
+    ];
+    let is_told = |(_, checks): &(_, Vec<String>)| !checks.is_empty();
+    labelled.into_iter().filter(is_told).collect()
+}
+
+fn reason(check: &CheckResult) -> &str {
+    check.reason.as_deref().unwrap_or_default()
+}
+
 /// Those that looked and found nothing wrong, with how long that took; not those that connected to nothing.
-pub(super) fn fine(result: &DoctorResult) -> Vec<String> {
+fn fine(result: &DoctorResult) -> Vec<String> {
     let checks = result.checks.iter();
     let fine = checks.filter(|check| check.status == CheckStatus::Passed);
     fine.map(|check| match check.id.as_str() {
@@ -101,23 +204,22 @@ pub(super) fn fine(result: &DoctorResult) -> Vec<String> {
     .collect()
 }
 
-/// Those that did not look, by reason; `could_not_look` are those that were to.
-pub(super) fn skipped(result: &DoctorResult, could_not_look: bool) -> Vec<String> {
+/// Those that did not look and are meant, by reason.
+fn skipped(result: &DoctorResult, is_meant: impl Fn(&CheckResult) -> bool) -> Vec<String> {
     /// Names before the rest is only counted.
     const MAX_NAMES: usize = 3;
     let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
     for check in &result.checks {
-        if check.status != CheckStatus::Skipped || check.could_not_look != could_not_look {
+        if check.status != CheckStatus::Skipped || !is_meant(check) {
             continue;
         }
-        let reason = check.reason.as_deref().unwrap_or_default();
+        let reason = reason(check);
+        let reason = reason.strip_prefix(NOT_ASKED_FOR).unwrap_or(reason);
         match by_reason.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, ids)) => ids.push(&check.id),
             None => by_reason.push((reason, vec![&check.id])),
         }
     }
-    // What nobody asked for is the least of it.
-    by_reason.sort_by_key(|(reason, _)| reason.starts_with("not asked for"));
     let told = by_reason.into_iter().map(|(reason, mut ids)| {
         let n_more = ids.len().saturating_sub(MAX_NAMES);
         let more = format!("{} more", n_more + 1);
@@ -135,9 +237,36 @@ pub(super) fn skipped(result: &DoctorResult, could_not_look: bool) -> Vec<String
     told.collect()
 }
 
+/// Another cause, and how to tell, in two sentences.
+pub(super) fn alternative(other: &Alternative) -> String {
+    format!(
+        "{} To tell: {}",
+        sentence(&other.cause),
+        sentence(&other.how_to_tell)
+    )
+}
+
+/// A text with an end, whether or not it has one already.
+fn sentence(text: &str) -> String {
+    let text = text.trim_end();
+    let end = if text.ends_with(['.', '?', '!']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{text}{end}")
+}
+
 /// A finding as plain lines: for readers that have no layout of their own.
 pub(super) fn plain_lines(finding: &Finding) -> Vec<String> {
-    let mut lines = vec![answer(finding)];
+    let mut lines = vec![harmless(&answer(finding))];
+    lines.extend(plain_details(finding));
+    lines
+}
+
+/// The same without the answer.
+pub(super) fn plain_details(finding: &Finding) -> Vec<String> {
+    let mut lines = Vec::new();
     lines.extend(some(&finding.explanation));
     if let Some(pointer) = &finding.pointer {
         let span = pointer.start..pointer.end;
@@ -151,8 +280,7 @@ pub(super) fn plain_lines(finding: &Finding) -> Vec<String> {
         lines.push(format!("Fix: {remedy}"));
     }
     for other in &finding.alternatives {
-        lines.push(format!("It may also be: {}", other.cause));
-        lines.push(format!("To tell: {}", other.how_to_tell));
+        lines.push(format!("It may also be: {}", alternative(other)));
     }
     lines.push(format!("Code: {}", finding.code));
     let lines = lines.iter().flat_map(|text| text.lines());

@@ -52,16 +52,16 @@ pub(crate) fn healthy() -> DoctorResult {
             "rounds.type.* may be subscribed to",
             190_000,
         ),
-        skipped("round-trip", "not asked for"),
+        skipped("round-trip", "not asked for: `--publish SUBJECT`"),
         looked(
             "flow",
             CheckStatus::Passed,
             "41 messages in 203 ms",
             203_000_000,
         ),
-        skipped("jetstream", "not asked for"),
+        skipped("jetstream", "not asked for: `--jetstream`"),
         looked("health", CheckStatus::Passed, "5 round trips", 980_000),
-        skipped("watch", "not asked for"),
+        skipped("watch", "not asked for: `--watch 90s`"),
     ];
     result.facts = vec![
         fact("version", "nats-server 2.15.1"),
@@ -114,8 +114,13 @@ pub(crate) fn broken() -> DoctorResult {
     for id in ["info", "connect", "permissions", "flow", "health"] {
         result.checks.push(skipped(id, "upgrade failed"));
     }
-    for id in ["round-trip", "jetstream", "watch"] {
-        result.checks.push(skipped(id, "not asked for"));
+    for (id, flag) in [
+        ("round-trip", "`--publish SUBJECT`"),
+        ("jetstream", "`--jetstream`"),
+        ("watch", "`--watch 90s`"),
+    ] {
+        let reason = format!("not asked for: {flag}");
+        result.checks.push(skipped(id, &reason));
     }
     result.facts = vec![fact("proxy", "nginx/1.24.0")];
     result
@@ -201,8 +206,8 @@ pub(crate) fn offline() -> DoctorResult {
             "rounds.game.* is a valid pattern",
             12_000,
         ),
-        skipped("tcp", "needs a connection"),
-        skipped("connect", "needs a connection"),
+        skipped("tcp", "`--offline` connects to nothing"),
+        skipped("connect", "`--offline` connects to nothing"),
     ];
     result
 }
@@ -357,7 +362,7 @@ fn skipped(id: &str, reason: &str) -> CheckResult {
     }
 }
 
-fn fact(name: &str, value: &str) -> Fact {
+pub(crate) fn fact(name: &str, value: &str) -> Fact {
     Fact {
         name: name.to_owned(),
         value: value.to_owned(),

@@ -1,6 +1,6 @@
 //! Several servers in one result, and what a result is when warnings count as failures.
 
-use super::{CheckStatus, DoctorResult, DoctorStatus, Finding};
+use super::{CheckStatus, DoctorResult, DoctorStatus, Finding, INTERRUPTED};
 
 impl DoctorResult {
     /// Puts the results of several servers together; the result of one server stays as it is.
@@ -76,6 +76,11 @@ impl DoctorResult {
         part.checks
             .retain(|check| check.server.as_deref() == server);
         part.facts.retain(|fact| fact.server.as_deref() == server);
+        // One that was done with before was not interrupted.
+        part.interrupted &= part
+            .checks
+            .iter()
+            .any(|check| check.reason.as_deref() == Some(INTERRUPTED));
         if let Some(server) = server {
             server.clone_into(&mut part.target);
         }

@@ -135,7 +135,7 @@ impl Refusal<'_> {
             .because("Either there is no such user, or the password is another one: the server says the same in both cases.")
             .certainty(Certainty::Likely)
             .paste(
-                "The log of the server names the user and the address of each failed login. In nats.conf:",
+                "Compare user and password with those in nats.conf; the log of the server names the user of each failed login:",
                 &[&format!("authorization {{ users: [ {{ user: {user}, password: \"...\" }} ] }}")],
             );
         if let Some(hint) = password_hint(password) {

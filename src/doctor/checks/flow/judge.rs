@@ -107,8 +107,8 @@ pub(super) fn near_subject(silent: &Listened, found: &Neighbour<'_>, scene: &Sce
     };
     if certainty == Certainty::Possible {
         finding = finding.or(
-            &format!("`{subject}` is something else, and nobody publishes on `{ours}`."),
-            "Ask whoever runs the publisher for the subject that it uses.",
+            &format!("`{subject}` is something else, and nobody publishes on `{ours}`"),
+            "ask whoever runs the publisher for the subject that it uses",
         );
     }
     finding

@@ -60,7 +60,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
         }
     }
     if patterns.is_empty() {
-        return Looked::NotNeeded("no subject was given".to_owned());
+        return Looked::NotNeeded("not asked for: a subject".to_owned());
     }
     let Some(mut conversation) = examination.learned.conversation.take() else {
         return Looked::Unable("there is no connection".to_owned());

@@ -182,8 +182,8 @@ fn other_account(
     (
         title,
         finding.or(
-            "That account publishes other subjects, and the publisher of these does not run.",
-            "Run `natsbench sub` with a user of that account.",
+            "that account publishes other subjects, and the publisher of these does not run",
+            "run `natsbench sub` with a user of that account",
         ),
     )
 }
@@ -318,36 +318,36 @@ fn alternatives(mut finding: Finding, named: Option<&str>, scene: &Scene<'_>) ->
     if let (Some(queue), Some(member)) = (scene.queue, scene.members.first()) {
         finding = finding.or(
             &format!(
-                "Another member of the queue group `{queue}` takes the messages: {}.",
+                "another member of the queue group `{queue}` takes the messages: {}",
                 member.label
             ),
-            "Subscribe without `--queue`, or in a group of your own.",
+            "subscribe without `--queue`, or in a group of your own",
         );
     }
     if named.is_some() && n_elsewhere(scene) == 0 {
         finding = finding.or(
-            "The publisher is connected to another account.",
-            "Run `natsbench doctor` with the publisher's credentials and compare the account; or look at \
-             `nats server report accounts` with a user of the system account.",
+            "the publisher is connected to another account",
+            "run `natsbench doctor` with the publisher's credentials and compare the account; or look at \
+             `nats server report accounts` with a user of the system account",
         );
         finding = finding.or(
-            "The publisher does not run, or has nothing to publish.",
-            "Look at its log.",
+            "the publisher does not run, or has nothing to publish",
+            "look at its log",
         );
     }
     if let Wide::Nowhere(_) | Wide::Some(_) = scene.sound.wide {
         finding = finding.or(
-            "The messages have another subject, which this user may not hear.",
-            "Run the doctor with a user that may subscribe to `>`.",
+            "the messages have another subject, which this user may not hear",
+            "run the doctor with a user that may subscribe to `>`",
         );
     }
     if !is_rare {
         finding = or_rare(finding, scene);
     }
     finding.or(
-        "The publisher is connected to another server, which is not in one cluster with this one.",
+        "the publisher is connected to another server, which is not in one cluster with this one",
         &format!(
-            "This server is called `{}`: compare it with the one that the publisher is connected to.",
+            "this server is called `{}`: compare it with the one that the publisher is connected to",
             scene.server_name
         ),
     )
@@ -357,9 +357,6 @@ fn or_rare(finding: Finding, scene: &Scene<'_>) -> Finding {
     if scene.watch.is_some() {
         return finding;
     }
-    let cause = format!(
-        "Messages are rarer than one in {}.",
-        scene.sound.took_text()
-    );
-    finding.or(&cause, "Listen for longer with `--watch 60s`.")
+    let cause = format!("messages are rarer than one in {}", scene.sound.took_text());
+    finding.or(&cause, "listen for longer with `--watch 60s`")
 }

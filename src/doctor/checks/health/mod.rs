@@ -124,7 +124,7 @@ fn slow(best: Duration, tcp: Option<Duration>) -> Option<Finding> {
         .remedy("Look at the load of the server and of a proxy in front of it.")
         .certainty(Certainty::Possible)
         .or(
-            "A long way behind the port: a tunnel, a port forwarding or a proxy far from nats-server",
+            "a long way behind the port: a tunnel, a port forwarding or a proxy far from nats-server",
             "the round trip is as long as that of a ping to the machine of nats-server",
         );
     Some(finding)

@@ -228,21 +228,21 @@ fn no_answer(scene: &Scene<'_>) -> Finding {
             &["nats server report jetstream"],
         )
         .or(
-            "The cluster has no leader for JetStream.",
-            "`nats server report jetstream` names the servers and the leader.",
+            "the cluster has no leader for JetStream",
+            "`nats server report jetstream` names the servers and the leader",
         )
         .or(
-            "Answers are filtered: the permissions deny a part of `_INBOX.>`.",
-            "`natsbench doctor --request` looks whether answers come back.",
+            "answers are filtered: the permissions deny a part of `_INBOX.>`",
+            "`natsbench doctor --request` looks whether answers come back",
         );
     match scene.domain {
         Some(domain) => finding.or(
-            &format!("The API is only reached under the prefix of its domain: `$JS.{domain}.API`."),
+            &format!("the API is only reached under the prefix of its domain: `$JS.{domain}.API`"),
             &format!("`nats --js-domain {domain} account info`"),
         ),
         None => finding.or(
-            "JetStream is in another domain: this is a leaf node.",
-            "`nats --js-domain DOMAIN account info` with the domain of the hub.",
+            "JetStream is in another domain: this is a leaf node",
+            "`nats --js-domain DOMAIN account info` with the domain of the hub",
         ),
     }
 }

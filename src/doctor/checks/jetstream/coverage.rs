@@ -159,8 +159,8 @@ fn not_in_domain(subjects: &str, domain: &str, wanted: &[&Pattern], scene: &Scen
     let finding = with_streams(finding, scene);
     let finding = edit_or_add(finding, wanted, scene);
     finding.or(
-        "The stream has not been made yet.",
-        "`nats stream ls` in each domain does not show it.",
+        "the stream has not been made yet",
+        "`nats stream ls` in each domain does not show it",
     )
 }
 
@@ -195,8 +195,8 @@ fn storage_small(
         .evidence("streams", scene.n_streams)
         .paste(remedy, &[line]);
     add_stream(finding, wanted).or(
-        "Nobody has tried to make the stream yet.",
-        "Make one with a small `--max-bytes`.",
+        "nobody has tried to make the stream yet",
+        "make one with a small `--max-bytes`",
     )
 }
 

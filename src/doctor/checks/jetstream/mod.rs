@@ -48,7 +48,7 @@ pub(super) const CHECK: Check = Check {
 
 async fn run(examination: &mut Examination<'_>) -> Looked {
     if !examination.plan.jetstream {
-        return Looked::NotNeeded("not asked for; `--jetstream` asks".to_owned());
+        return Looked::NotNeeded("not asked for: `--jetstream`".to_owned());
     }
     let Some(mut conversation) = examination.learned.conversation.take() else {
         return Looked::Unable("there is no connection".to_owned());

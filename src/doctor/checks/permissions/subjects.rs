@@ -208,7 +208,7 @@ async fn denied(
         finding = finding
             .evidence("allowed", instead.join(", "))
             .remedy(format!(
-                "Or subscribe to what is allowed: `{}`.",
+                "Subscribe to what is allowed: `{}`.",
                 instead.join("`, `")
             ));
     }

@@ -222,7 +222,7 @@ fn nothing_listens(target: &Target, refused: SocketAddr, scene: &Scene) -> Findi
     }
     let finding = websocket_block(
         finding,
-        "If its log says `websocket requires TLS configuration`, it refused to start: the `websocket` block needs `tls` or `no_tls: true`:",
+        "If it refuses to start, give its `websocket` block `tls` or `no_tls: true`:",
         target,
         refused.port(),
     )

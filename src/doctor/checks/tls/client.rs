@@ -74,8 +74,8 @@ pub(super) fn judge(shown: &Shown<'_>, refusal: &Refusal) -> Finding {
     }
     if matches!(refusal, Refusal::Closed) {
         finding = finding.certainty(Certainty::Likely).or(
-            "The server closed the connection for another reason.",
-            "Look into its log for the same moment.",
+            "the server closed the connection for another reason",
+            "look into its log for the same moment",
         );
     }
     finding

@@ -75,8 +75,8 @@ fn not_yet_valid(presented: &Presented<'_>) -> Finding {
             )
             .remedy("Else wait, or issue the certificate again on a machine whose clock is right.")
             .or(
-                "The clock of this machine is behind.",
-                "Compare `date -u` here and on the machine that made the certificate.",
+                "the clock of this machine is behind",
+                "compare `date -u` here and on the machine that made the certificate",
             );
     }
     let lines = presented.issue_lines();
@@ -88,8 +88,8 @@ fn not_yet_valid(presented: &Presented<'_>) -> Finding {
             &["nats-server --signal reload"],
         )
         .or(
-            "The clock of this machine is behind.",
-            "Compare `date -u` here and on another machine.",
+            "the clock of this machine is behind",
+            "compare `date -u` here and on another machine",
         )
 }
 
@@ -114,8 +114,8 @@ fn expired(presented: &Presented<'_>) -> Finding {
         return finding;
     }
     finding.certainty(Certainty::Likely).or(
-        "The clock of this machine is ahead.",
-        "Compare `date -u` here and on another machine.",
+        "the clock of this machine is ahead",
+        "compare `date -u` here and on another machine",
     )
 }
 

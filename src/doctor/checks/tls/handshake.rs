@@ -234,8 +234,8 @@ fn alerted(target: &Target, alert: Alert) -> Finding {
                 } else {
                     Certainty::Possible
                 })
-                .or("The server has no certificate at all, or one that cannot be used.", "Look into its log for `TLS handshake error`.")
-                .or("The server accepts none of the ciphers offered.", "Look at `cipher_suites` or `ssl_ciphers` in its configuration.")
+                .or("the server has no certificate at all, or one that cannot be used", "look into its log for `TLS handshake error`")
+                .or("the server accepts none of the ciphers offered", "look at `cipher_suites` or `ssl_ciphers` in its configuration")
         }
         Alert::UnrecognisedName => NAME_NOT_SERVED
             .finding(format!("{port} does not serve the name {host}."))
@@ -246,13 +246,13 @@ fn alerted(target: &Target, alert: Alert) -> Finding {
             .because("Go servers (Caddy, Traefik) answer so when they have no certificate for the name in the handshake.")
             .remedy(format!("Configure {host} with a certificate at the server or proxy."))
             .certainty(Certainty::Possible)
-            .or("The server failed for another reason.", "Look into its log for the same moment."),
+            .or("the server failed for another reason", "look into its log for the same moment"),
         Alert::HandshakeFailure | Alert::InsufficientSecurity => NO_COMMON_CIPHER
             .finding(format!("{port} finds nothing in what natsbench offers that it accepts."))
             .because("The server ended the handshake without a certificate: no cipher, signature or group in common, or no certificate for this name.")
             .certainty(Certainty::Possible)
             .remedy("Allow ECDHE ciphers with AES-GCM and the group P-256 or X25519 at the server.")
-            .or(&format!("The proxy has no certificate for {host}."), "Look whether it is configured there."),
+            .or(&format!("the proxy has no certificate for {host}"), "look whether it is configured there"),
         Alert::ProtocolVersion => VERSION_TOO_OLD
             .finding(format!("{port} speaks no version of TLS that natsbench speaks (1.2 and 1.3)."))
             .because("The server refuses the versions that were offered, and answers no older ones either.")
@@ -304,12 +304,12 @@ fn closed(target: &Target, failure: &Failure) -> Finding {
         .certainty(Certainty::Possible)
         .remedy("Look whether the load balancer or port mapping that listens there has a healthy server behind it.")
         .or(
-            "Another protocol than TLS is spoken there.",
-            "Ask whoever runs it, or look which process listens: `ss -tlnp`.",
+            "another protocol than TLS is spoken there",
+            "ask whoever runs it, or look which process listens: `ss -tlnp`",
         )
         .or(
-            "A firewall on the way ends the connection.",
-            "Try from the machine of the server itself.",
+            "a firewall on the way ends the connection",
+            "try from the machine of the server itself",
         )
 }
 
@@ -324,11 +324,11 @@ fn silent(target: &Target, waited: Duration) -> Finding {
         .certainty(Certainty::Possible)
         .remedy("Look whether the process that listens there is alive: stopped, overloaded, or out of memory.")
         .or(
-            "The port waits for another protocol.",
-            "Look which process listens: `ss -tlnp`.",
+            "the port waits for another protocol",
+            "look which process listens: `ss -tlnp`",
         )
         .or(
-            "Something on the way drops the packets of the handshake.",
-            "Try from the machine of the server itself.",
+            "something on the way drops the packets of the handshake",
+            "try from the machine of the server itself",
         )
 }

@@ -292,8 +292,8 @@ fn unknown_issuer(presented: &Presented<'_>, top: &Certificate) -> Finding {
         return finding;
     }
     finding.certainty(Certainty::Likely).or(
-        "The issuer is an intermediate CA whose certificate the server should send along.",
-        "Look whether the certificate of the issuer is itself issued by another CA.",
+        "the issuer is an intermediate CA whose certificate the server should send along",
+        "look whether the certificate of the issuer is itself issued by another CA",
     )
 }
 
@@ -319,8 +319,8 @@ fn missing_intermediate(presented: &Presented<'_>, top: &Certificate, sign: &str
         )
         .certainty(Certainty::Likely)
         .or(
-            "The issuer is a root CA of its own that is not trusted here.",
-            "Look at its certificate: if subject and issuer are the same, give it with `--tlsca FILE`.",
+            "the issuer is a root CA of its own that is not trusted here",
+            "look at its certificate: if subject and issuer are the same, give it with `--tlsca FILE`",
         )
 }
 

@@ -64,7 +64,7 @@ pub(super) fn judge(case: &Case<'_>, direct: Option<&Direct>) -> Finding {
     let finding = match &case.proxy {
         Some(proxy) => finding.certainty(Certainty::Likely).or(
             &format!("a second proxy between {} and nats-server drops them", proxy.name()),
-            "the first one has the lines below already; its upstream port is not the WebSocket port of nats-server",
+            "the configuration of the first one has the lines above already; its upstream port is not the WebSocket port of nats-server",
         ),
         None => finding,
     };

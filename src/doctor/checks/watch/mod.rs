@@ -53,7 +53,7 @@ pub(super) const CHECK: Check = Check {
 
 async fn run(examination: &mut Examination<'_>) -> Looked {
     let Some(duration) = examination.plan.watch else {
-        return Looked::NotNeeded("not asked for: --watch 90s".to_owned());
+        return Looked::NotNeeded("not asked for: `--watch 90s`".to_owned());
     };
     let mut options = examination.plan.dial.clone();
     // Not what is left of the time of the other checks: it runs on while we watch.

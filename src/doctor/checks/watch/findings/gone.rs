@@ -53,11 +53,11 @@ impl Scene {
         match self.backend {
             _ if is_direct && self.is_websocket => finding,
             Backend::Elsewhere(port) => finding.certainty(Certainty::Likely).or(
-                &format!("A proxy or port mapping in front of nats-server ended: the server itself listens on port {port}"),
+                &format!("a proxy or port mapping in front of nats-server ended: the server itself listens on port {port}"),
                 "nats-server still runs, and its log shows nothing of a start",
             ),
             _ => finding.certainty(Certainty::Likely).or(
-                "It was shut down in an orderly way, and its last words did not come through",
+                "it was shut down in an orderly way, and its last words did not come through",
                 "its log ends with `Server Exiting..`",
             ),
         }
@@ -84,7 +84,7 @@ impl Scene {
                 format!("still takes connections on port {port}"),
             ),
             _ => finding.certainty(Certainty::Likely).or(
-                "The whole machine, or the container with both, ended",
+                "the whole machine, or the container with both, ended",
                 "nats-server is gone, too",
             ),
         }
@@ -104,7 +104,7 @@ impl Scene {
             .remedy("Look at the log of the proxy or load balancer for this moment; prefer a reload to a restart.")
             .certainty(Certainty::Likely)
             .or(
-                "A lifetime that the proxy checks only now and then",
+                "a lifetime that the proxy checks only now and then",
                 "it happens again after the same time",
             )
     }
@@ -130,7 +130,7 @@ impl Scene {
             return finding;
         }
         finding.certainty(Certainty::Likely).or(
-            "What is in front of nats-server is stuck, or has lost the way to it",
+            "what is in front of nats-server is stuck, or has lost the way to it",
             "the client port of the server answers",
         )
     }
@@ -160,7 +160,7 @@ impl Scene {
                 .remedy("Look for the end of nats-server in its log, and for the OOM killer: journalctl -k | grep -i oom")
                 .certainty(Certainty::Likely)
                 .or(
-                    "A load balancer dropped its connections and chose another server",
+                    "a load balancer dropped its connections and chose another server",
                     "the server has been running for longer: its /varz on the monitoring port shows `uptime`",
                 )
     }
@@ -173,7 +173,7 @@ impl Scene {
                 .remedy("Look at the host and at the network between here and there.")
                 .certainty(Certainty::Likely)
                 .or(
-                    "A firewall has begun to drop these packets",
+                    "a firewall has begun to drop these packets",
                     "the host still answers to others",
                 )
     }

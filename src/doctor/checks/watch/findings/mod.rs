@@ -77,7 +77,7 @@ impl Scene {
                 )
                 .certainty(Certainty::Likely)
                 .or(
-                    "A proxy limits the traffic of a connection",
+                    "a proxy limits the traffic of a connection",
                     "the log of the server has no `Slow Consumer Detected` at that moment",
                 ),
             Verdict::SubscriptionLost(text) => codes::SUBSCRIPTION_LOST
@@ -116,7 +116,7 @@ impl Scene {
             .remedy("Look at the load, the memory and the disks of the server's machine at that moment.")
             .certainty(Certainty::Likely)
             .or(
-                "The network, or this machine, stood still",
+                "the network, or this machine, stood still",
                 "other connections of this machine were late at the same moment",
             )
     }
@@ -251,18 +251,18 @@ impl Scene {
             .certainty(Certainty::Possible);
         let finding = if is_busy_over {
             finding.or(
-                "A limit of bytes or messages for each connection in a proxy",
+                "a limit of bytes or messages for each connection in a proxy",
                 "it happens the sooner the more is sent",
             )
         } else {
             finding.or(
-                &format!("An idle time-out of {} in a proxy", seconds(idle)),
+                &format!("an idle time-out of {} in a proxy", seconds(idle)),
                 "it happens again after the same silence, and not to a connection with traffic",
             )
         };
         finding
             .or(
-                "A proxy that was restarted or limits connections",
+                "a proxy that was restarted or limits connections",
                 "its log shows it",
             )
             .or(
