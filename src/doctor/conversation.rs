@@ -107,7 +107,25 @@ pub(crate) struct Answer {
     pub(crate) took: Duration,
 }
 
+/// Keeps one more of what a server says, as long as it does not say too much.
+fn keep<T>(words: &mut Vec<T>, word: T) {
+    if words.len() < MAX_WORDS {
+        words.push(word);
+    }
+}
+
 impl Answer {
+    fn nothing() -> Self {
+        Self {
+            errors: Vec::new(),
+            messages: Vec::new(),
+            infos: Vec::new(),
+            n_pings: 0,
+            end: End::Silence,
+            took: Duration::ZERO,
+        }
+    }
+
     /// Whether the server went on as if nothing were wrong.
     pub(crate) fn is_clean(&self) -> bool {
         self.errors.is_empty() && matches!(self.end, End::Pong)
@@ -313,14 +331,7 @@ impl Conversation {
         look: &mut (dyn FnMut(&Heard) -> ControlFlow<()> + Send),
     ) -> Answer {
         let begun = mono_now();
-        let mut answer = Answer {
-            errors: Vec::new(),
-            messages: Vec::new(),
-            infos: Vec::new(),
-            n_pings: 0,
-            end: End::Silence,
-            took: Duration::ZERO,
-        };
+        let mut answer = Answer::nothing();
         let mut n_kept_bytes = 0;
         let talking = async {
             // What the server says on its way out matters more than that it takes nothing any more.
@@ -333,15 +344,11 @@ impl Conversation {
                         encode::pong(self.session.out());
                     }
                     Ok(Some(ServerOp::Err(text))) => {
-                        if answer.errors.len() < MAX_WORDS {
-                            answer.errors.push(text.to_owned());
-                        }
+                        keep(&mut answer.errors, text.to_owned());
                     }
                     Ok(Some(ServerOp::Info(json))) => {
-                        if let Ok(info) = ServerInfo::parse(json)
-                            && answer.infos.len() < MAX_WORDS
-                        {
-                            answer.infos.push(info);
+                        if let Ok(info) = ServerInfo::parse(json) {
+                            keep(&mut answer.infos, info);
                         }
                     }
                     Ok(Some(ServerOp::Msg(msg))) => {

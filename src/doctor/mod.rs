@@ -9,8 +9,11 @@
 //! - A broken target is a [`Finding`](crate::results::doctor::Finding). A check that could not look says that instead.
 //! - The first finding is the cause. A check that runs after it adds no consequences of it.
 //! - `certain` only where nothing else gives the same evidence.
-//! - Every finding has a [`code::Code`]: declared beside the check that finds it, collected in [`catalogue`].
+//! - Every finding has a [`code::Code`]: declared beside the check that finds it, or beside what several checks share;
+//!   collected in [`catalogue`].
 //! - Everything has a deadline, and nothing that arrives is kept without a limit.
+//! - Nothing secret goes to a place that is not the one of the URL.
+//! - Modules import in one direction. What two checks share lies below both.
 
 pub mod catalogue;
 pub mod check;

@@ -67,7 +67,8 @@ impl Listeners {
         for pid in pids().into_iter().take(MAX_PROCESSES) {
             let mut owned: Vec<SocketAddr> = Vec::new();
             let files = fs::read_dir(format!("/proc/{pid}/fd"));
-            for file in files.into_iter().flatten().flatten() {
+            let left = MAX_FILES.saturating_sub(n_files);
+            for file in files.into_iter().flatten().flatten().take(left) {
                 n_files += 1;
                 let link = fs::read_link(file.path()).unwrap_or_default();
                 let inode = link.to_str().and_then(socket_inode);
@@ -79,7 +80,7 @@ impl Listeners {
                     process: process.clone(),
                 }));
             }
-            if n_files > MAX_FILES {
+            if n_files >= MAX_FILES {
                 break;
             }
         }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use nkeys::KeyPair;
 
-use super::ConnectOptions;
+use super::{ConnectOptions, UserClaims};
 
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -109,6 +109,14 @@ pub enum Credentials {
 }
 
 impl Credentials {
+    /// What the user JWT says, if these are one that can be read.
+    pub fn claims(&self) -> Option<UserClaims> {
+        match self {
+            Self::Jwt { jwt, .. } => UserClaims::decode(jwt.expose()).ok(),
+            _ => None,
+        }
+    }
+
     /// Reads a credentials file: a JWT block, and a seed block unless the JWT is a bearer token.
     ///
     /// # Errors

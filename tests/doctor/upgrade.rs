@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::mpsc;
 
 use tokio_tungstenite::tungstenite;
 
@@ -565,6 +566,64 @@ fn an_advertised_address_that_cannot_be_reached_is_warned_of() {
     assert!(!text.contains(&good.replace('"', "")), "{finding:#}");
     let broker = advertising(&good, "");
     diagnose(&broker.ws_url(), &NO_ARGS).is_healthy();
+}
+
+/// What goes only to the very place of the URL.
+const SECRETS: [&str; 4] = [
+    "--header",
+    "Authorization: Bearer hunter2",
+    "--header",
+    "Cookie: session=hunter2",
+];
+
+/// A port that refuses everything with this head, and the requests that came there.
+fn recording(answer: &'static str) -> (ScriptedPort, mpsc::Receiver<String>) {
+    let (said, heard) = mpsc::channel();
+    let port = ScriptedPort::start(move |mut stream| {
+        let mut request = [0; 4096];
+        let n_bytes = stream.read(&mut request).unwrap_or(0);
+        let request = String::from_utf8_lossy(&request[..n_bytes]).into_owned();
+        said.send(request).expect("the test listens");
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    (port, heard)
+}
+
+#[test]
+fn nothing_secret_goes_to_an_advertised_address_and_its_login_is_no_fault() {
+    let (port, heard) = recording("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+    let broker = advertising(&format!("\"127.0.0.1:{}\"", port.port()), "");
+    let url = format!("{}/?token=hunter2", broker.ws_url());
+    diagnose(&url, &SECRETS).is_healthy();
+    let requests: Vec<String> = heard.try_iter().collect();
+    assert!(!requests.is_empty(), "the address is tried");
+    assert!(!requests.concat().contains("hunter2"), "{requests:?}");
+}
+
+#[test]
+fn nothing_secret_goes_to_another_path_host_name_or_port() {
+    let (redirected, elsewhere) = recording("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    let location = format!("http://127.0.0.1:{}/nats?token=hunter2", redirected.port());
+    let redirect = ScriptedPort::answering(format!(
+        "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    ));
+    let url = format!("ws://127.0.0.1:{}/nats?token=hunter2", redirect.port());
+    diagnose(&url, &SECRETS).fails_with("upgrade.redirected");
+    let requests: Vec<String> = elsewhere.try_iter().collect();
+    assert!(
+        !requests.is_empty(),
+        "the redirect is followed on the same host"
+    );
+    assert!(!requests.concat().contains("hunter2"), "{requests:?}");
+
+    let (port, heard) = recording("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    let url = format!("ws://127.0.0.1:{}/wrong?token=hunter2", port.port());
+    diagnose(&url, &SECRETS).fails_with("upgrade.not-found");
+    let is_own = |request: &str| request.starts_with("GET /wrong?token=hunter2 ");
+    let (own, others): (Vec<_>, Vec<_>) = heard.try_iter().partition(|it| is_own(it));
+    assert!(own.concat().contains("Bearer hunter2"), "{own:?}");
+    assert!(others.len() > 2, "{others:?}");
+    assert!(!others.concat().contains("hunter2"), "{others:?}");
 }
 
 #[test]

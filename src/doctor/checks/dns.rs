@@ -32,6 +32,8 @@ const NO_ANSWER: Code = Code {
     fix: "Check the name server in /etc/resolv.conf, or use the address of the broker in the URL.",
 };
 
+/// Most addresses that are tried: each of them is a connection at the same time.
+const MAX_ADDRESSES: usize = 64;
 /// Names that are never in public DNS (RFC 6761): whatever the resolver says, the name itself is wrong.
 const RESERVED: [&str; 3] = ["invalid", "test", "example"];
 /// Endings of names that only one network knows.
@@ -61,6 +63,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
         Ok(Ok(mut addresses)) => {
             let mut seen = std::collections::HashSet::new();
             addresses.retain(|address| seen.insert(*address));
+            addresses.truncate(MAX_ADDRESSES);
             let shown: Vec<_> = addresses
                 .iter()
                 .map(|address| address.ip().to_string())

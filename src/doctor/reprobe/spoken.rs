@@ -172,33 +172,7 @@ fn inside_tls(target: &Target, speaker: &Speaker, right: &Right) -> Finding {
 
 fn when_asked(target: &Target, speaker: &Speaker, right: &Right) -> Finding {
     match speaker {
-        Speaker::Nats(port, info) => {
-            let (_, name, _) = about(*port);
-            let finding = codes::PROXY_TO_CLIENT
-                .finding(format!(
-                    "The proxy at {} passes the upgrade on to {name} instead of the WebSocket port.",
-                    target.host_and_port()
-                ))
-                .because("INFO comes without an HTTP head, and only once a request was sent: nats-server would have sent it at once, so that something in between waited for the request.")
-                .evidence("answer to the upgrade", first_bytes(info));
-            let finding = mapped(finding, target, info);
-            let port = right
-                .served
-                .as_ref()
-                .map_or_else(|| "8443".to_owned(), |served| served.address.port().to_string());
-            let upstream = format!("proxy_pass http://127.0.0.1:{port};");
-            finding.paste(
-                "Let the proxy pass it on to the port of the `websocket` block; in nginx:",
-                &[
-                    "location / {",
-                    &format!("  {upstream}"),
-                    "  proxy_http_version 1.1;",
-                    "  proxy_set_header Upgrade $http_upgrade;",
-                    "  proxy_set_header Connection \"upgrade\";",
-                    "}",
-                ],
-            )
-        }
+        Speaker::Nats(port, info) => passed_on(target, *port, info, right),
         Speaker::Other(Protocol::Http2, excerpt) => codes::HTTP2_ONLY
             .finding(format!(
                 "{} speaks only HTTP/2, and the upgrade to WebSocket needs HTTP/1.1.",
@@ -231,6 +205,35 @@ fn when_asked(target: &Target, speaker: &Speaker, right: &Right) -> Finding {
             .certainty(certainty_of(*protocol))
             .remedy(correct_the_port()),
     }
+}
+
+/// Something in between waited for the request, and has passed it on to a port that speaks NATS without WebSocket.
+fn passed_on(target: &Target, port: NatsPort, info: &ServerInfo, right: &Right) -> Finding {
+    let (_, name, _) = about(port);
+    let finding = codes::PROXY_TO_CLIENT
+        .finding(format!(
+            "The proxy at {} passes the upgrade on to {name} instead of the WebSocket port.",
+            target.host_and_port()
+        ))
+        .because("INFO comes without an HTTP head, and only once a request was sent: nats-server would have sent it at once, so that something in between waited for the request.")
+        .evidence("answer to the upgrade", first_bytes(info));
+    let finding = mapped(finding, target, info);
+    let port = right.served.as_ref().map_or_else(
+        || "8443".to_owned(),
+        |served| served.address.port().to_string(),
+    );
+    let upstream = format!("proxy_pass http://127.0.0.1:{port};");
+    finding.paste(
+        "Let the proxy pass it on to the port of the `websocket` block; in nginx:",
+        &[
+            "location / {",
+            &format!("  {upstream}"),
+            "  proxy_http_version 1.1;",
+            "  proxy_set_header Upgrade $http_upgrade;",
+            "  proxy_set_header Connection \"upgrade\";",
+            "}",
+        ],
+    )
 }
 
 /// INFO as it came, without what says nothing here.

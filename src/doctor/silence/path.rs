@@ -99,11 +99,7 @@ pub(crate) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
         return path;
     };
     let patience = limit.min(PATIENCE.max(path.round_trip.unwrap_or_default() * 2));
-    let said = match say {
-        Say::Connect => login(examination, &info),
-        Say::PingOnly => Some(b"PING\r\n".to_vec()),
-    };
-    let Some(said) = said else {
+    let Some(said) = words(examination, say, &info) else {
         return path;
     };
     let sent = framed(is_websocket, &said);
@@ -145,6 +141,14 @@ async fn ping_on(
         }
     }
     Stage::Whole
+}
+
+/// What is said, as bytes.
+fn words(examination: &Examination<'_>, say: Say, info: &ServerInfo) -> Option<Vec<u8>> {
+    match say {
+        Say::Connect => login(examination, info),
+        Say::PingOnly => Some(b"PING\r\n".to_vec()),
+    }
 }
 
 /// CONNECT without the second INFO, and PING.

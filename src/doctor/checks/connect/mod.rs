@@ -78,10 +78,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     };
     let options = &examination.plan.dial;
     let credentials = credentials_for(examination.target, options);
-    let claims = match &credentials {
-        Credentials::Jwt { jwt, .. } => UserClaims::decode(jwt.expose()).ok(),
-        _ => None,
-    };
+    let claims = credentials.claims();
     let is_tls = examination.learned.is_tls;
     let login = Login {
         credentials,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::{Clock, mono_now};
 use crate::doctor::code::Code;
 use crate::doctor::examination::Examination;
+use crate::doctor::identity::USER_INFO_SUBJECT;
 use crate::results::doctor::{Finding, Severity};
 use crate::units::format_duration;
 
@@ -14,7 +15,6 @@ use crate::units::format_duration;
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 /// The server answers at once, or does not know the question.
 const PATIENCE: Duration = Duration::from_millis(300);
-const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 
 pub(super) const CLOCK_OFFSET: Code = Code {
     name: "health.clock-offset",
@@ -42,7 +42,7 @@ pub(super) async fn look(examination: &mut Examination<'_>) {
     };
     let clock = Clock::start();
     let sent = mono_now();
-    let Ok(heard) = conversation.request(USER_INFO, b"", limit).await else {
+    let Ok(heard) = conversation.request(USER_INFO_SUBJECT, b"", limit).await else {
         return;
     };
     let took = Duration::from_nanos(mono_now().since(sent));

@@ -195,11 +195,10 @@ async fn examine_failure(
 async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Finding {
     let proxy = proxy_of(reply);
     examination.learned.front.clone_from(&proxy);
-    let target = examination.target;
-    let options = &examination.plan.dial;
+    let plan = examination.plan;
     let mut case = Case {
-        target,
-        options,
+        target: examination.target,
+        options: &plan.dial,
         reply,
         proxy,
     };
@@ -230,40 +229,18 @@ async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Findin
         }
         400 if is_nats(reply) => {
             let neighbours = examination.look_around().await;
-            let finding = dropped::look(
-                &mut case,
-                &asker,
-                &neighbours,
-                examination.plan.tls.without_verification(),
-            )
-            .await;
+            let unverified = plan.tls.without_verification();
+            let finding = dropped::look(&mut case, &asker, &neighbours, unverified).await;
             examination.learned.front = case.proxy;
             finding
         }
         400..=499 if is_plain_to_tls(reply) => {
-            plain::look(
-                &mut case,
-                &asker,
-                examination.plan.tls.without_verification(),
-            )
-            .await
+            plain::look(&mut case, &asker, plan.tls.without_verification()).await
         }
         403 => origin::judge_forbidden(&case, &trials),
         404 if is_nats(reply) => paths::mqtt(&case),
         404 => not_found(&mut case, &asker).await,
-        502..=504 => {
-            if case.proxy.is_none() {
-                case.proxy = asker.provoke().await.as_ref().and_then(proxy_of);
-            }
-            let known = examination.look_around().await;
-            let port = known
-                .monitoring
-                .as_ref()
-                .and_then(Monitoring::websocket_port);
-            let direct =
-                find_direct(&asker, port, examination.plan.tls.without_verification()).await;
-            gateway::judge(&case, direct.as_ref())
-        }
+        502..=504 => no_backend(examination, &mut case, &asker).await,
         _ => {
             if case.proxy.is_none() {
                 case.proxy = asker.provoke().await.as_ref().and_then(proxy_of);
@@ -271,6 +248,31 @@ async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Findin
             statuses::judge(&case)
         }
     }
+}
+
+/// A proxy that has no way to its server: whether nats-server can be reached around it.
+async fn no_backend(
+    examination: &mut Examination<'_>,
+    case: &mut Case<'_>,
+    asker: &Asker,
+) -> Finding {
+    let provoke = async {
+        match case.proxy {
+            Some(_) => None,
+            None => asker.provoke().await,
+        }
+    };
+    let (provoked, known) = tokio::join!(provoke, examination.look_around());
+    if case.proxy.is_none() {
+        case.proxy = provoked.as_ref().and_then(proxy_of);
+    }
+    let port = known
+        .monitoring
+        .as_ref()
+        .and_then(Monitoring::websocket_port);
+    let unverified = examination.plan.tls.without_verification();
+    let direct = find_direct(asker, port, unverified).await;
+    gateway::judge(case, direct.as_ref())
 }
 
 /// 404 that nats-server did not write; its monitoring port answers so at other paths than its own.

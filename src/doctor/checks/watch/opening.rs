@@ -17,7 +17,7 @@ use crate::doctor::examination::Examination;
 use crate::net::dial::{ConnectionFacts, DialError, DialOptions, credentials_for, dial};
 use crate::net::session::Session;
 use crate::net::target::Target;
-use crate::protocol::{Credentials, UserClaims, encode};
+use crate::protocol::{Credentials, encode};
 use crate::subject::Pattern;
 use crate::units::NANOS_PER_SEC;
 
@@ -194,11 +194,7 @@ fn subjects(examination: &Examination<'_>) -> Vec<String> {
 /// When our JWT expires, by its own words. It is not verified: that is the server's part.
 pub(super) fn jwt_expiry(examination: &Examination<'_>) -> Option<String> {
     let credentials = credentials_for(examination.target, &examination.plan.dial);
-    let Credentials::Jwt { jwt, .. } = &credentials else {
-        return None;
-    };
-    let claims = UserClaims::decode(jwt.expose()).ok()?;
-    let expires_s = u64::try_from(claims.expires?).ok()?;
+    let expires_s = u64::try_from(credentials.claims()?.expires?).ok()?;
     Some(WallNanos(expires_s.checked_mul(NANOS_PER_SEC)?).rfc3339())
 }
 
