@@ -44,6 +44,7 @@ Exit codes:
   2    wrong usage; nothing was connected
   4    something does not work; with --strict also for a warning
   130  interrupted; what was found until then is printed
+
 With -o nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.";
 
 /// Flags of `doctor`.

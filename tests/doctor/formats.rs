@@ -422,3 +422,57 @@ fn no_format_shows_a_secret_that_a_refused_login_repeats() {
         }
     }
 }
+
+/// A context whose secrets nobody accepts.
+fn write_context(run: &Natsbench, url: &str) {
+    let directory = run.home().join("config/nats/context");
+    fs::create_dir_all(&directory).unwrap();
+    let context = format!(r#"{{"url":"{url}","user":"me","password":"swordfish"}}"#);
+    fs::write(directory.join("game.json"), context).unwrap();
+}
+
+#[test]
+fn no_format_shows_a_secret_of_a_context_or_a_url_whatever_fails() {
+    let broker = Broker::builder()
+        .config("authorization { user: me, password: right }")
+        .start();
+    let user_info = broker.ws_url().replace("://", "://me:hunter2-5f3759df@");
+    let user_info = format!("{user_info}/?token=q9ery-77aa10");
+    let as_tls = user_info.replace("ws://", "wss://");
+    let closed = closed_url().replace("://", "://me:hunter2-5f3759df@");
+    for format in FORMATS {
+        for args in [
+            &["--context", "game"][..],
+            &["--context", "game", "--offline", "rounds..x"],
+            &["--context", "game", "--watch", "1s"],
+            &["--server", &user_info],
+            &["--server", &as_tls, "--timeout", "1s"],
+            &["--server", &user_info, "--offline"],
+            &["--server", &format!("{user_info},{closed}")],
+        ] {
+            let args = [
+                &["doctor", "--format", format, "--save", "saved.json"],
+                args,
+            ]
+            .concat();
+            let run = Natsbench::new(args);
+            write_context(&run, &broker.ws_url());
+            let config = run.home().join("config");
+            let finished = run.env("XDG_CONFIG_HOME", config).run();
+            assert!(!finished.stdout.is_empty(), "{}", finished.stderr);
+            assert_kept(&finished, &SECRETS);
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let broker = Broker::start();
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_natsbench"))
+        .args(["doctor", "--only", "connect", "--server", &broker.ws_url()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(doctor.stdout.take());
+    assert_eq!(doctor.wait().unwrap().code(), Some(i32::from(exit::PASSED)));
+}

@@ -98,6 +98,13 @@ fn a_server_that_ended_while_it_was_watched_does_not_work_otherwise() {
         text.contains("Until then ws://localhost:8443 worked"),
         "{text}"
     );
+    let finding = result.findings[0].clone();
+    result.findings[0] = finding.evidence("new connection", "logs in");
+    let text = plain(&result, DoctorFormat::Human);
+    assert!(
+        text.contains("Otherwise ws://localhost:8443 works"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -94,8 +94,11 @@ pub(super) fn otherwise(result: &DoctorResult) -> String {
     let version = fact(result, "version").map(|fact| format!(": {}", fact.value));
     let version = version.unwrap_or_default();
     let mut faults = result.findings.iter();
-    let ended =
-        faults.any(|finding| finding.check == "watch" && finding.severity == Severity::Error);
+    let ended = faults.any(|finding| {
+        let mut evidence = finding.evidence.iter();
+        let works = evidence.any(|seen| seen.name == "new connection" && seen.value == "logs in");
+        finding.check == "watch" && finding.severity == Severity::Error && !works
+    });
     if ended {
         format!("Until then {} worked{version}.", result.target)
     } else {

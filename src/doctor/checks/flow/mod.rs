@@ -59,6 +59,9 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
             patterns.push(pattern);
         }
     }
+    if patterns.is_empty() && !examination.plan.subjects.is_empty() {
+        return Looked::NotNeeded("no valid subject was given".to_owned());
+    }
     if patterns.is_empty() {
         return Looked::NotNeeded("not asked for: a subject".to_owned());
     }

@@ -56,6 +56,9 @@ pub(super) const CHECK: Check = Check {
 };
 
 async fn run(examination: &mut Examination<'_>) -> Looked {
+    if examination.learned.conversation.is_none() {
+        return Looked::Unable("there is no login".to_owned());
+    }
     let Some(times) = round_trips(examination).await else {
         return Looked::Unable("the connection does not answer PING any more".to_owned());
     };

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::doctor::checks::input::credentials::codes::BAD_SEED;
-use crate::doctor::checks::input::quoting::quoted;
+use crate::doctor::checks::input::quoting::{quoted, shell};
 use crate::doctor::code::Code;
 use crate::net::tls::TlsConfigError;
 use crate::protocol::CredentialsError;
@@ -63,9 +63,10 @@ pub fn context_fault(name: &str, message: &str, causes: &[String], hint: Option<
             format!("Use {hint}")
         }
         Some(hint) => hint.to_owned(),
-        None => {
-            "look at it with `nats context show NAME`, or give `--server URL` instead".to_owned()
-        }
+        None => format!(
+            "look at it with `nats context show {}`, or give `--server URL` instead",
+            shell(name)
+        ),
     };
     CONTEXT
         .finding(title)
