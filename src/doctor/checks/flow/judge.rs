@@ -97,7 +97,17 @@ pub(super) fn near_subject(silent: &Listened, found: &Neighbour<'_>, scene: &Sce
             "Subscribe to the subject that the messages have:",
             &[&subscribe],
         );
-    finding = if let [Difference::Prefix(prefix)] = near.differences.as_slice() {
+    finding = if let ([Difference::Prefix(prefix)], Some(GLOBAL_ACCOUNT)) =
+        (near.differences.as_slice(), scene.account)
+    {
+        finding.paste(
+            format!("Or take `{prefix}.` away, where nats.conf maps the subject, if the publisher does not write it itself:"),
+            &[&format!(
+                "mappings {{ \"{ours}\": \"{}\" }}   # remove this",
+                near.suggestion
+            )],
+        )
+    } else if let [Difference::Prefix(prefix)] = near.differences.as_slice() {
         finding.paste(
             format!("Or take `{prefix}.` away, where the account imports the messages in nats.conf:"),
             &[&format!(
