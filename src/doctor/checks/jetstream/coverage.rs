@@ -50,37 +50,34 @@ pub(super) fn coverage(wanted: &Pattern, config: &StreamConfig) -> Coverage {
     let mut subjects = subjects.map(String::as_str);
     // Streams that copy others have no subjects of their own.
     let has_subjects = config.subjects.as_ref().is_some_and(|all| !all.is_empty());
-    if !has_subjects || subjects.any(|subject| contains(subject, wanted.as_str())) {
+    let covers = |subject: &str| subject.parse::<Pattern>().is_ok_and(|it| it.covers(wanted));
+    if !has_subjects || subjects.any(covers) {
         Coverage::All
     } else {
         Coverage::Part
     }
 }
 
-/// Whether a pattern matches everything that a narrower one does.
-fn contains(wide: &str, narrow: &str) -> bool {
-    let mut theirs = narrow.split('.');
-    for token in wide.split('.') {
-        match (token, theirs.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(theirs)) if theirs != ">" => {}
-            (ours, Some(theirs)) if ours == theirs => {}
-            _ => return false,
+/// A pattern of which these streams store parts.
+pub(super) fn partly_covered(wanted: &Pattern, streams: &[&StreamConfig]) -> Finding {
+    let wanted = wanted.as_str();
+    let title = match streams {
+        [only] => format!(
+            "Stream `{}` stores only a part of `{wanted}`: {}.",
+            only.name,
+            subjects_text(only)
+        ),
+        streams => {
+            let shown = streams.iter().take(MAX_LISTED);
+            let parts: Vec<String> = shown
+                .map(|config| format!("{} in `{}`", subjects_text(config), config.name))
+                .collect();
+            format!("Only parts of `{wanted}` are stored: {}.", parts.join(", "))
         }
-    }
-    theirs.next().is_none()
-}
-
-/// A pattern of which a stream stores a part.
-pub(super) fn partly_covered(wanted: &Pattern, config: &StreamConfig) -> Finding {
-    let subjects = subjects_text(config);
-    PARTLY_COVERED
-        .finding(format!(
-            "Stream `{}` stores only a part of `{}`: {subjects}.",
-            config.name,
-            wanted.as_str()
-        ))
-        .because("Messages on other subjects that the pattern matches are delivered, but not stored by it.")
+    };
+    PARTLY_COVERED.finding(title).because(
+        "Messages on other subjects that the pattern matches are delivered, but not stored.",
+    )
 }
 
 /// No stream stores these subjects.
