@@ -315,6 +315,20 @@ impl Pattern {
         subject_tokens.next().is_none()
     }
 
+    /// Whether everything that the other one matches is matched by this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        let mut theirs = other.0.split('.');
+        for token in self.0.split('.') {
+            match (token, theirs.next()) {
+                (">", Some(_)) => return true,
+                ("*", Some(their)) if their != ">" => {}
+                (our, Some(their)) if our == their => {}
+                _ => return false,
+            }
+        }
+        theirs.next().is_none()
+    }
+
     /// Whether some subject is matched by both.
     pub fn overlaps(&self, other: &Self) -> bool {
         let (mut ours, mut theirs) = (self.0.split('.'), other.0.split('.'));
@@ -354,6 +368,27 @@ mod tests {
 
     fn pattern(text: &str) -> Pattern {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_pattern_covers_what_is_narrower() {
+        for (wide, narrow, is) in [
+            ("rounds.>", "rounds.game.*", true),
+            ("rounds.>", "rounds.>", true),
+            ("rounds.*", "rounds.x", true),
+            ("rounds.*", "rounds.>", false),
+            ("rounds.game.*", "rounds.*.x", false),
+            ("rounds.*.x", "rounds.*.x", true),
+            ("rounds", "rounds.>", false),
+            (">", ">", true),
+            ("rounds.>", "rounds", false),
+        ] {
+            assert_eq!(
+                pattern(wide).covers(&pattern(narrow)),
+                is,
+                "{wide} {narrow}"
+            );
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::net::target::Target;
 use crate::net::ws::upgrade::HttpReply;
 use crate::protocol::ServerInfo;
 use crate::results::doctor::{Evidence, Finding, Severity};
+use crate::subject::Pattern;
 
 /// What is kept free of the time for looking again when a step fails.
 const RESERVE: Duration = Duration::from_millis(3_500);
@@ -63,6 +64,8 @@ pub(crate) struct Learned {
     pub(crate) conversation: Option<Conversation>,
     /// Who we are there.
     pub(crate) identity: Identity,
+    /// Subjects on which nothing has come yet, and which are listened to as long as connections are watched.
+    pub(crate) unheard: Vec<Pattern>,
     /// What else of the broker can be reached; see [`Examination::look_around`].
     pub(crate) neighbours: Option<Neighbours>,
 }

@@ -57,9 +57,16 @@ impl Secrets {
         for (name, value) in &plan.dial.headers {
             if !is_open_header(name) {
                 known.push(value.clone());
-                // `Authorization: Bearer TOKEN`, `Cookie: name=VALUE; other=VALUE`.
-                let parts = value.split([' ', ';', '=']);
-                known.extend(parts.filter(|part| part.len() > 7).map(str::to_owned));
+                // `Authorization: Bearer TOKEN`.
+                let mut parts: Vec<&str> = value.split([' ', ';', '=']).collect();
+                if name.eq_ignore_ascii_case("cookie") {
+                    // `name=VALUE; other=VALUE`: the server's configuration has the names.
+                    let names = value.split(';').filter_map(|pair| pair.split_once('='));
+                    let names: Vec<&str> = names.map(|(name, _)| name.trim()).collect();
+                    parts.retain(|part| !names.contains(part));
+                }
+                let parts = parts.into_iter().filter(|part| part.len() > 7);
+                known.extend(parts.map(str::to_owned));
             }
         }
         Self::new(&known, &target.to_string())

@@ -71,6 +71,29 @@ fn headers_and_bytes_that_are_no_text_are_healthy() {
 }
 
 #[test]
+fn who_watches_and_listens_waits_once() {
+    let broker = Broker::start();
+    let args = ["--watch", "4s", "rounds.>"];
+    let diagnosis = diagnose(&broker.ws_url(), &args);
+    let took = diagnosis.json["duration_ns"].as_u64();
+    let finding = diagnosis.warns_of("flow.no-publisher");
+    assert_eq!(finding["certainty"], "likely", "{finding:#}");
+    // Two seconds to see whether anything comes at once, and the four that were asked for.
+    assert!(took.is_some_and(|ns| ns < 7_800_000_000), "{took:?}");
+}
+
+#[test]
+fn a_message_that_comes_while_connections_are_watched_is_traffic() {
+    let broker = Broker::start();
+    let client = RawClient::login(&broker, "");
+    let _feed = Feed::start(client, "rounds.game.crash", ROUND, Duration::from_secs(4));
+    let diagnosis = diagnose(&broker.ws_url(), &["--watch", "5s", "rounds.>"]);
+    diagnosis.is_healthy();
+    let traffic = fact(&diagnosis, "traffic on rounds.>");
+    assert!(traffic.contains("rounds.game.crash"), "{traffic}");
+}
+
+#[test]
 fn a_slow_publisher_is_healthy_for_whoever_waits_long_enough() {
     let broker = Broker::start();
     let client = RawClient::login(&broker, "");

@@ -58,6 +58,20 @@ pub(super) const SOURCE_NETWORK: Code = Code::error(
     "Connect from an allowed network, or add this one: `nsc edit user --name NAME --source-network CIDR`.",
 );
 
+pub(super) const COOKIE_REFUSED: Code = Code::error(
+    "connect.cookie-refused",
+    "The server does not take the JWT in the cookie for a login.",
+    "It looks into the cookie that `websocket { jwt_cookie }` names, and takes a bearer JWT only: another name of the cookie, a JWT that is no bearer token or has expired, or an account or user that it does not accept.",
+    "Give the cookie the name that `jwt_cookie` has, and a bearer JWT: `nsc edit user --name NAME --bearer`.",
+);
+
+pub(super) const UNKNOWN_CERTIFICATE: Code = Code::error(
+    "connect.unknown-certificate",
+    "The client certificate was accepted, but it is no login.",
+    "With `verify_and_map` no user of the configuration has a name that is in the certificate (an address, a host name, or the whole subject); without it, a certificate alone logs nobody in.",
+    "Add a user that is named like the certificate, or give `--user` and `--password`, a token or credentials besides.",
+);
+
 pub(super) const NOT_FOR_WEBSOCKET: Code = Code::error(
     "connect.not-for-websocket",
     "The same server accepts the same credentials on its client port, but not over WebSocket.",

@@ -6,6 +6,7 @@
 
 mod codes;
 mod elsewhere;
+mod other_login;
 mod refusal;
 mod trials;
 mod violation;
@@ -25,6 +26,7 @@ use crate::protocol::{
 use crate::results::doctor::{Finding, Severity};
 use crate::units::format_duration;
 
+use other_login::OtherLogin;
 use refusal::Refusal;
 use trials::ClientTrial;
 
@@ -43,6 +45,8 @@ pub(super) const CHECK: Check = Check {
         &codes::UNKNOWN_NKEY,
         &codes::JWT_REFUSED,
         &codes::SOURCE_NETWORK,
+        &codes::COOKIE_REFUSED,
+        &codes::UNKNOWN_CERTIFICATE,
         &codes::NOT_FOR_WEBSOCKET,
         &silence::codes::AUTH_CALLOUT_SILENT,
         &codes::AUTH_TIMEOUT,
@@ -137,6 +141,7 @@ fn no_nonce(examination: &mut Examination<'_>, login: &Login) -> Looked {
         round_trip: Duration::ZERO,
         client: None,
         is_open_to_all: false,
+        other_login: None,
     };
     let finding = refusal.nkey_not_wanted();
     examination.find(finding);
@@ -259,6 +264,7 @@ async fn refused(
     } else {
         source
     };
+    let other_login = OtherLogin::of(examination);
     let refusal = Refusal {
         host: &examination.target.host_and_port(),
         url: &examination.target.to_string(),
@@ -274,6 +280,7 @@ async fn refused(
         round_trip: looks.round_trip,
         client: looks.client.as_ref(),
         is_open_to_all: looks.is_open_to_all,
+        other_login: other_login.as_ref(),
     };
     let finding = refusal.judge();
     examination.find(finding);

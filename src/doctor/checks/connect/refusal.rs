@@ -8,6 +8,7 @@ use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_duration;
 
 use super::codes;
+use super::other_login::OtherLogin;
 use super::trials::ClientTrial;
 
 /// A refusal that takes so much longer than the round trip is no check of a password: not even bcrypt takes so long.
@@ -41,6 +42,8 @@ pub(super) struct Refusal<'a> {
     pub(super) client: Option<&'a ClientTrial>,
     /// A login without credentials is accepted.
     pub(super) is_open_to_all: bool,
+    /// What was given besides CONNECT.
+    pub(super) other_login: Option<&'a OtherLogin>,
 }
 
 impl Refusal<'_> {

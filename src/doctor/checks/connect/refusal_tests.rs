@@ -47,6 +47,7 @@ fn usual<'a>(given: &'a Credentials, info: &'a ServerInfo) -> Refusal<'a> {
         round_trip: Duration::from_millis(1),
         client: None,
         is_open_to_all: false,
+        other_login: None,
     }
 }
 
@@ -111,7 +112,8 @@ fn what_the_client_port_accepts_is_not_for_websocket() {
     assert_eq!(finding.certainty, Certainty::Certain);
     let finding = with(&trial(true, Outcome::Refused(VIOLATION.to_owned())));
     assert_eq!(finding.code, "connect.wrong-password");
-    assert!(finding.alternatives.is_empty());
+    let causes = format!("{:?}", finding.alternatives);
+    assert!(!causes.contains("allowed_connection_types"), "{causes}");
 }
 
 #[test]
@@ -172,4 +174,42 @@ fn a_password_is_described_and_never_told() {
         assert!(finding.explanation.contains(hint), "{finding:?}");
         assert!(password.is_empty() || !format!("{finding:?}").contains(password));
     }
+}
+
+#[test]
+fn what_was_given_besides_connect_is_no_login_that_is_missing() {
+    let (given, info) = (Credentials::None, wants_password());
+    let with = |login: OtherLogin| {
+        Refusal {
+            other_login: Some(&login),
+            ..usual(&given, &info)
+        }
+        .judge()
+    };
+    let cookie = |claims: UserClaims, is_expired| OtherLogin::Cookie {
+        name: "nats_jwt".to_owned(),
+        claims: Box::new(claims),
+        is_expired,
+    };
+    let bearer = UserClaims {
+        bearer: true,
+        ..UserClaims::default()
+    };
+    for (claims, is_expired, words) in [
+        (UserClaims::default(), false, "no bearer token"),
+        (bearer.clone(), true, "has expired"),
+        (bearer, false, "does not take"),
+    ] {
+        let finding = with(cookie(claims, is_expired));
+        assert_eq!(finding.code, "connect.cookie-refused");
+        assert!(finding.title.contains(words), "{finding:?}");
+    }
+    let names = vec!["game@example.com".to_owned(), "CN=game".to_owned()];
+    let finding = with(OtherLogin::Certificate { names });
+    assert_eq!(finding.code, "connect.unknown-certificate");
+    assert_eq!(finding.alternatives.len(), 2);
+    assert_eq!(
+        usual(&given, &info).judge().code,
+        "connect.credentials-needed"
+    );
 }

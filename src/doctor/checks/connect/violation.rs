@@ -47,11 +47,11 @@ impl Refusal<'_> {
             return self.not_for_websocket(trial);
         }
         let finding = match self.given {
-            Credentials::None => return self.none_given(),
+            Credentials::None => return self.other_login().unwrap_or_else(|| self.none_given()),
             Credentials::UserPassword { user, password } => {
                 self.wrong_password(user, password.expose())
             }
-            Credentials::Token(_) => self.wrong_token(),
+            Credentials::Token(token) => self.wrong_token(token.expose()),
             Credentials::NKey { seed } => self.unknown_nkey(seed.expose()),
             Credentials::Jwt { .. } => self.jwt_refused(),
         };
@@ -83,7 +83,8 @@ impl Refusal<'_> {
                 ))
                 .because(
                     "Its INFO asks for a login and sends a nonce, which is there to be signed with an nkey. Whether a credentials \
-                     file (JWT and nkey, operator mode) or a bare nkey is meant cannot be seen from outside. It may have users with passwords besides.",
+                     file (JWT and nkey, operator mode) or a bare nkey is meant cannot be seen from outside. It may have users with passwords \
+                     besides, and take the JWT from a cookie of a browser (`jwt_cookie`).",
                 )
                 .evidence("INFO", "auth_required: true, and a nonce")
                 .paste(
@@ -137,6 +138,14 @@ impl Refusal<'_> {
             .paste(
                 "Compare user and password with those in nats.conf; the log of the server names the user of each failed login:",
                 &[&format!("authorization {{ users: [ {{ user: {user}, password: \"...\" }} ] }}")],
+            )
+            .or(
+                "the server has a token, and no users",
+                "`authorization` in nats.conf has `token`: give `--token`",
+            )
+            .or(
+                "an auth callout service refuses the login",
+                "`authorization` in nats.conf has `auth_callout`: the log of that service says why",
             );
         if let Some(hint) = password_hint(password) {
             finding.explanation = format!("{hint} {}", finding.explanation);
@@ -150,10 +159,11 @@ impl Refusal<'_> {
         finding
     }
 
-    fn wrong_token(&self) -> Finding {
+    fn wrong_token(&self, token: &str) -> Finding {
+        let hint = password_hint(token).map(|hint| hint.replace("password", "token") + " ");
         codes::WRONG_TOKEN
             .finding(format!("{} does not accept this token.", self.host))
-            .because("Its token is another one. A name without a password in the URL (`ws://NAME@host`) counts as a token, too.")
+            .because(format!("{}Its token is another one. A name without a password in the URL (`ws://NAME@host`) counts as a token, too.", hint.unwrap_or_default()))
             .certainty(Certainty::Likely)
             .paste(
                 "Compare it with the one in nats.conf:",
@@ -189,7 +199,7 @@ impl Refusal<'_> {
         let took = format_duration(self.took);
         let mut finding = silence::codes::AUTH_CALLOUT_SILENT
             .finding(format!(
-                "{} refused the login only after {took}: the auth callout service that it asks does not answer.",
+                "{} refused the login only after {took}: the auth callout service that it asks does not answer in time.",
                 self.host
             ))
             .because(format!(
@@ -260,6 +270,12 @@ impl Refusal<'_> {
             }
         }
         let user = name_of_option(self.claims);
+        if self.claims.is_some_and(|claims| claims.bearer) {
+            finding = finding.or(
+                "the account does not allow bearer tokens, and this JWT is one",
+                "`nsc describe account` shows `Disallow Bearer Token: true`",
+            );
+        }
         finding
             .paste(
                 "The log of the server names the reason. Look at what it knows, and mend what is missing:",
@@ -273,7 +289,7 @@ impl Refusal<'_> {
             .or("the account is not known to this server: not pushed, or of another operator", "the server logs `Account fetch failed: account missing`; `nsc push --account ACCOUNT` mends it")
             .or("the JWT of the account has expired", "`nsc describe account` shows its expiry; the server logs `Account JWT has expired`")
             .or("the signing key that issued the JWT is no longer one of the account", "`nsc describe account` lists the signing keys; issue the credentials again with one of them")
-            .or("the server belongs to another operator", "`operator` in nats.conf is not the one of `nsc describe operator`")
+            .or("the server belongs to another operator, or to none", "`operator` in nats.conf is not the one of `nsc describe operator`; without one, the server wants a bare nkey (`--nkey`) or a password")
     }
 
     /// Adds what the trials showed, where they showed no cause.

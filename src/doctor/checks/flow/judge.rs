@@ -6,6 +6,7 @@ use crate::doctor::checks::flow::clients::{BusyAccount, Client, Others};
 use crate::doctor::checks::flow::codes::{NEAR_SUBJECT, QUEUE_SHARED};
 use crate::doctor::checks::flow::tally::{Listened, Sound};
 use crate::doctor::checks::paste::{is_quotable, word};
+use crate::doctor::identity::GLOBAL_ACCOUNT;
 use crate::doctor::nearness::{Difference, Near, nearness};
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_count;
@@ -95,7 +96,17 @@ pub(super) fn near_subject(silent: &Listened, found: &Neighbour<'_>, scene: &Sce
             "Subscribe to the subject that the messages have:",
             &[&subscribe],
         );
-    finding = if let [Difference::Prefix(prefix)] = near.differences.as_slice() {
+    finding = if let ([Difference::Prefix(prefix)], Some(GLOBAL_ACCOUNT)) =
+        (near.differences.as_slice(), scene.account)
+    {
+        finding.paste(
+            format!("Or take `{prefix}.` away, where nats.conf maps the subject, if the publisher does not write it itself:"),
+            &[&format!(
+                "mappings {{ \"{ours}\": \"{}\" }}   # remove this",
+                near.suggestion
+            )],
+        )
+    } else if let [Difference::Prefix(prefix)] = near.differences.as_slice() {
         finding.paste(
             format!("Or take `{prefix}.` away, where the account imports the messages in nats.conf:"),
             &[&format!(

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::doctor::check::{Check, CheckId, Looked};
 use crate::doctor::conversation::Conversation;
 use crate::doctor::examination::Examination;
+use crate::doctor::plan::Plan;
 use crate::results::doctor::{Finding, Severity};
 use crate::subject::Pattern;
 use crate::units::format_duration;
@@ -27,7 +28,9 @@ use codes::{
     UNREADABLE_ROUND,
 };
 use judge::Scene;
-use tally::{Listened, Sound, Wide};
+use tally::{Listened, Wide};
+
+pub(super) use tally::Sound;
 
 /// How long to listen, unless the user says how long.
 const LISTENING: Duration = Duration::from_secs(2);
@@ -68,14 +71,50 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     let Some(mut conversation) = examination.learned.conversation.take() else {
         return Looked::Unable("there is no connection".to_owned());
     };
-    let limit = examination.plan.watch.unwrap_or(LISTENING);
+    let is_watched = is_watched(examination.plan);
+    let limit = match examination.plan.watch {
+        Some(duration) if !is_watched => duration,
+        _ => LISTENING,
+    };
     let sound = listen::listen(examination, &mut conversation, patterns, limit).await;
     if let Some(lost) = &sound.lost {
         return after_loss(examination, &sound, lost).await;
     }
+    if is_watched && !is_explained(examination) {
+        let silent = sound.subjects.iter().filter(|it| is_unheard(it));
+        examination.learned.unheard = silent.map(|it| it.pattern.clone()).collect();
+    }
     let looked = judge(examination, &mut conversation, &sound).await;
     examination.learned.conversation = Some(conversation);
     looked
+}
+
+/// Whether the user's subjects are listened to while connections are watched: what is rare comes then.
+fn is_watched(plan: &Plan) -> bool {
+    let is_wanted = plan.only.is_empty() || plan.only.contains(&CheckId::Watch);
+    plan.watch.is_some() && is_wanted && !plan.skip.contains(&CheckId::Watch)
+}
+
+/// Listens to those that were silent until now, as long as connections are watched.
+pub(super) async fn listen_on(
+    examination: &Examination<'_>,
+    conversation: &mut Conversation,
+    limit: Duration,
+) -> Sound {
+    let patterns = examination.learned.unheard.clone();
+    listen::listen(examination, conversation, patterns, limit).await
+}
+
+/// Judges what came of listening on.
+pub(super) async fn judge_late(
+    examination: &mut Examination<'_>,
+    conversation: &mut Conversation,
+    sound: &Sound,
+) {
+    examination.learned.unheard.clear();
+    if sound.lost.is_none() {
+        judge(examination, conversation, sound).await;
+    }
 }
 
 /// The connection is over: the checks behind this one get another.
@@ -117,18 +156,19 @@ async fn judge(
             examination.find(finding);
         }
     }
-    // A subject that is refused is the business of the check of permissions.
-    let silent: Vec<&Listened> = sound
-        .subjects
-        .iter()
-        .filter(|it| it.is_silent() && it.refusal.is_none())
-        .collect();
+    let silent: Vec<&Listened> = sound.subjects.iter().filter(|it| is_unheard(it)).collect();
     let is_shared = examination.plan.queue.is_some()
         && heard.iter().any(|it| it.n_plain.unwrap_or(0) > it.n_own);
-    let has_question = !silent.is_empty() || is_shared;
+    // Those that are listened to on are judged later.
+    let asked: &[&Listened] = if examination.learned.unheard.is_empty() {
+        &silent
+    } else {
+        &[]
+    };
+    let has_question = !asked.is_empty() || is_shared;
     if has_question && !examination.stop.is_cancelled() && !is_explained(examination) {
-        let surroundings = look_around(examination, conversation, sound, &silent, is_shared).await;
-        report(examination, sound, &heard, &silent, &surroundings);
+        let surroundings = look_around(examination, conversation, sound, asked, is_shared).await;
+        report(examination, sound, &heard, asked, &surroundings);
     }
     let n_refused = sound
         .subjects
@@ -136,6 +176,11 @@ async fn judge(
         .filter(|it| it.refusal.is_some())
         .count();
     Looked::At(summary(sound, heard.len(), silent.len(), n_refused))
+}
+
+/// A subject that is refused is the business of the check of permissions.
+fn is_unheard(listened: &Listened) -> bool {
+    listened.is_silent() && listened.refusal.is_none()
 }
 
 fn summary(sound: &Sound, n_heard: usize, n_silent: usize, n_refused: usize) -> String {
@@ -203,13 +248,21 @@ async fn look_around(
         .any(|listened| judge::nearest(listened, sound).is_none());
     let known = examination.learned.identity.account.clone();
     let queue = examination.plan.queue.clone();
-    let mut around = Surroundings::default();
+    let mut around = Surroundings {
+        account: known,
+        ..Surroundings::default()
+    };
     if is_unexplained {
-        around.account = match known {
-            Some(account) => Some(account),
-            None => account(conversation, limit).await,
-        };
+        if around.account.is_none() {
+            around.account = account(conversation, limit).await;
+        }
         around.others = clients::others(conversation, &info.server_id, &ours, limit).await;
+        if let Some(others) = &mut around.others {
+            // Connections that were closed a moment ago may still be in the list.
+            let ours = format!("{} (", examination.plan.dial.name);
+            let is_ours = |it: &Client| it.n_published == 0 && it.label.starts_with(&ours);
+            others.clients.retain(|client| !is_ours(client));
+        }
     }
     let wanted = sound
         .subjects

@@ -34,6 +34,36 @@ fn publishes_here(scene: &Scene<'_>) -> bool {
     busiest_here(scene).is_some() || n_elsewhere(scene) > 0
 }
 
+/// A client that publishes, though nothing at all can be heard: where other messages come, they are its.
+fn unheard_publisher<'a>(scene: &Scene<'a>) -> Option<&'a Client> {
+    let is_anything_heard =
+        !scene.sound.elsewhere.is_empty() || scene.sound.subjects.iter().any(|it| !it.is_silent());
+    busiest_here(scene).filter(|_| !is_anything_heard)
+}
+
+/// Whether it has done anything while we listened, as far as whole seconds tell.
+fn is_active(client: &Client, scene: &Scene<'_>) -> bool {
+    let seconds = client
+        .idle
+        .strip_suffix('s')
+        .and_then(|text| text.parse::<u64>().ok());
+    seconds.is_some_and(|seconds| seconds < scene.sound.took.as_secs().min(2))
+}
+
+/// The subject on which most comes, and how many others there are.
+fn busiest_elsewhere(scene: &Scene<'_>) -> String {
+    let all = scene.sound.elsewhere.iter();
+    let mut names = all
+        .map(|(subject, _)| subject.as_str())
+        .filter(|it| !is_internal(it));
+    let first = names.next().unwrap_or(">");
+    match names.count() {
+        0 => format!("`{first}`"),
+        1 => format!("`{first}` and one other subject"),
+        n => format!("`{first}` and {n} other subjects"),
+    }
+}
+
 /// The client of our account that has published most.
 fn busiest_here<'a>(scene: &Scene<'a>) -> Option<&'a Client> {
     let clients = scene.others.map(|others| &others.clients)?.iter();
@@ -83,8 +113,12 @@ fn looked_at(scene: &Scene<'_>) -> Vec<(String, String)> {
             .map(|(subject, _)| subject.as_str())
             .filter(|subject| !is_internal(subject))
             .collect();
-        let value = reason.unwrap_or_else(|| match others.len() {
-            0 => "nothing".to_owned(),
+        let internal = scene.sound.elsewhere.first();
+        let value = reason.unwrap_or_else(|| match (others.len(), internal) {
+            (0, None) => "nothing".to_owned(),
+            (0, Some((internal, _))) => {
+                format!("only what servers and clients use themselves, such as `{internal}`")
+            }
             _ => listed(others.iter().copied()),
         });
         seen.push((format!("heard on {place}"), value));
@@ -243,7 +277,10 @@ fn no_publisher(subjects: &str, silent: &[&Listened], scene: &Scene<'_>) -> (Str
     let title = if let Some((sibling, _)) = sibling {
         format!("Nobody publishes on {subjects}{place}, though messages come on `{sibling}`.")
     } else if n_elsewhere(scene) > 0 {
-        format!("Nobody publishes on {subjects}{place}, though messages come on other subjects.")
+        format!(
+            "Nobody publishes on {subjects}{place}, though messages come on {}.",
+            busiest_elsewhere(scene)
+        )
     } else if let (true, Some(account)) = (is_alone, named) {
         format!(
             "No other client is connected to account `{account}`: whoever publishes {subjects} is in another account, \
@@ -251,14 +288,22 @@ fn no_publisher(subjects: &str, silent: &[&Listened], scene: &Scene<'_>) -> (Str
         )
     } else if is_alone {
         format!("Nobody publishes on {subjects}: no other client is connected.")
-    } else if let Some(client) = busiest_here(scene) {
-        format!(
-            "Nothing came on {subjects}{place} within {listening}, though {} publishes there: it has sent {} messages, \
-             and was last active {} ago.",
+    } else if let Some(client) = unheard_publisher(scene) {
+        let sent = format!(
+            "{} has sent {} messages",
             client.label,
-            format_count(client.n_published),
-            client.idle
-        )
+            format_count(client.n_published)
+        );
+        if is_active(client, scene) {
+            format!(
+                "Nothing comes on {subjects}{place} nor elsewhere, though {sent} and is still active: the server may refuse them."
+            )
+        } else {
+            format!(
+                "Nothing came on {subjects}{place} within {listening}: {sent}, the last one {} ago or before.",
+                client.idle
+            )
+        }
     } else if let Some(account) = named {
         format!(
             "Nobody publishes on {subjects} in account `{account}`: the publisher is in another account, or silent."
@@ -274,8 +319,19 @@ fn no_publisher(subjects: &str, silent: &[&Listened], scene: &Scene<'_>) -> (Str
     let mut finding = NO_PUBLISHER
         .finding("")
         .because(because(named, scene))
-        .certainty(certainty)
-        .remedy(format!("Start the publisher, connected to {}.", scene.url));
+        .certainty(certainty);
+    match unheard_publisher(scene) {
+        Some(client) if is_active(client, scene) => {
+            finding = finding.remedy(format!(
+                "Look into the log of {} for `Permissions Violation for Publish`, and let its user publish there.",
+                client.label
+            ));
+        }
+        Some(_) => {}
+        None => {
+            finding = finding.remedy(format!("Start the publisher, connected to {}.", scene.url));
+        }
+    }
     if named.is_some() && n_elsewhere(scene) == 0 {
         finding = shared_between(finding, "PUBLISHER", silent, scene);
     }
@@ -311,9 +367,21 @@ fn because(named: Option<&str>, scene: &Scene<'_>) -> String {
 }
 
 fn alternatives(mut finding: Finding, named: Option<&str>, scene: &Scene<'_>) -> Finding {
-    let is_rare = busiest_here(scene).is_some() && n_elsewhere(scene) == 0;
+    let unheard = unheard_publisher(scene);
+    let is_rare = unheard.is_some();
+    if unheard.is_some_and(|client| is_active(client, scene)) {
+        finding = finding.or(
+            "The server refuses what the publisher sends: its user may not publish there.",
+            "The log of the publisher says `Permissions Violation for Publish`.",
+        );
+    }
     if is_rare {
         finding = or_rare(finding, scene);
+    } else if n_elsewhere(scene) > 0 {
+        finding = finding.or(
+            "The messages get another subject on the way, by an import with `to` or a subject mapping.",
+            &format!("Look whether those on {} are the ones.", busiest_elsewhere(scene)),
+        );
     }
     if let (Some(queue), Some(member)) = (scene.queue, scene.members.first()) {
         finding = finding.or(

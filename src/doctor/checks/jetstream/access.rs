@@ -7,6 +7,7 @@ use crate::doctor::checks::jetstream::codes::{
     API_DENIED, NO_ANSWER, NOT_ENABLED, NOT_FOR_ACCOUNT, UNAVAILABLE,
 };
 use crate::doctor::checks::paste::{is_quotable, word};
+use crate::doctor::conversation::err_line;
 use crate::results::doctor::{Certainty, Finding, Severity};
 use crate::subject::Pattern;
 
@@ -213,6 +214,24 @@ pub(super) fn only_info_denied(error: &ApiError, scene: &Scene<'_>) -> Option<Fi
         ..finding
     };
     Some(finding.severity(Severity::Warning))
+}
+
+/// `$JS.API.INFO` is answered, and the question which streams there are is refused.
+pub(super) fn only_info_allowed(error: &ApiError, scene: &Scene<'_>) -> Option<Finding> {
+    let ApiError::Refused(text) = error else {
+        return None;
+    };
+    let user = scene
+        .user
+        .map_or_else(|| "This user".to_owned(), |user| format!("User `{user}`"));
+    let finding = API_DENIED
+        .finding(format!(
+            "{user} may ask `$JS.API.INFO`, but not for streams: publishing to `$JS.API.STREAM.NAMES` is refused."
+        ))
+        .because("So nobody can tell from here whether a stream stores the subjects. Clients that look for the stream of a subject fail in the same way.")
+        .severity(Severity::Warning)
+        .evidence("$JS.API.STREAM.NAMES", err_line(text));
+    Some(grants(finding, scene))
 }
 
 fn no_answer(scene: &Scene<'_>) -> Finding {

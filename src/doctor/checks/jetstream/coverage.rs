@@ -57,16 +57,26 @@ pub(super) fn coverage(wanted: &Pattern, config: &StreamConfig) -> Coverage {
     }
 }
 
-/// A pattern of which a stream stores a part.
-pub(super) fn partly_covered(wanted: &Pattern, config: &StreamConfig) -> Finding {
-    let subjects = subjects_text(config);
-    PARTLY_COVERED
-        .finding(format!(
-            "Stream `{}` stores only a part of `{}`: {subjects}.",
-            config.name,
-            wanted.as_str()
-        ))
-        .because("Messages on other subjects that the pattern matches are delivered, but not stored by it.")
+/// A pattern of which these streams store parts.
+pub(super) fn partly_covered(wanted: &Pattern, streams: &[&StreamConfig]) -> Finding {
+    let wanted = wanted.as_str();
+    let title = match streams {
+        [only] => format!(
+            "Stream `{}` stores only a part of `{wanted}`: {}.",
+            only.name,
+            subjects_text(only)
+        ),
+        streams => {
+            let shown = streams.iter().take(MAX_LISTED);
+            let parts: Vec<String> = shown
+                .map(|config| format!("{} in `{}`", subjects_text(config), config.name))
+                .collect();
+            format!("Only parts of `{wanted}` are stored: {}.", parts.join(", "))
+        }
+    };
+    PARTLY_COVERED.finding(title).because(
+        "Messages on other subjects that the pattern matches are delivered, but not stored.",
+    )
 }
 
 /// No stream stores these subjects.

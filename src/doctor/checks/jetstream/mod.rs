@@ -103,6 +103,27 @@ async fn lists(examination: &Examination<'_>, conversation: &mut Conversation) -
 }
 
 fn report_access(examination: &mut Examination<'_>, error: &ApiError, can_list: bool) {
+    let finding = with_scene(examination, |scene| {
+        if can_list {
+            access::only_info_denied(error, scene)
+        } else {
+            access::judge(error, scene)
+        }
+    });
+    if let Some(finding) = finding {
+        examination.find(finding);
+    }
+}
+
+/// The account may be asked about, and its streams may not.
+fn report_streams_denied(examination: &mut Examination<'_>, error: &ApiError) {
+    let finding = with_scene(examination, |scene| access::only_info_allowed(error, scene));
+    if let Some(finding) = finding {
+        examination.find(finding);
+    }
+}
+
+fn with_scene<T>(examination: &Examination<'_>, judge: impl FnOnce(&access::Scene<'_>) -> T) -> T {
     let server = examination.target.to_string();
     let info = examination.learned.info.clone().unwrap_or_default();
     let identity = examination.learned.identity.clone();
@@ -120,14 +141,7 @@ fn report_access(examination: &mut Examination<'_>, error: &ApiError, can_list: 
         has_jwt: matches!(credentials, Credentials::Jwt { .. }),
         permissions: identity.permissions.as_ref(),
     };
-    let finding = if can_list {
-        access::only_info_denied(error, &scene)
-    } else {
-        access::judge(error, &scene)
-    };
-    if let Some(finding) = finding {
-        examination.find(finding);
-    }
+    judge(&scene)
 }
 
 /// What a healthy report shows, and what is used up.

@@ -57,7 +57,13 @@ pub(super) async fn look_at_all(
         let names = match asking.names(&filter).await {
             Ok(names) => names.streams.unwrap_or_default(),
             Err(ApiError::Ended(error)) => return Err(error),
-            Err(error) => return Ok(format!("STREAM.NAMES: {}", error.in_words())),
+            Err(error) => {
+                // Why the account cannot be asked about was reported.
+                if info.is_some() {
+                    super::report_streams_denied(examination, &error);
+                }
+                return Ok(format!("STREAM.NAMES: {}", error.in_words()));
+            }
         };
         if names.is_empty() {
             uncovered.push(pattern);
@@ -71,10 +77,8 @@ pub(super) async fn look_at_all(
         let covering: Vec<&StreamConfig> = covering.map(|it| &it.config).collect();
         let is_whole =
             |config: &&&StreamConfig| coverage::coverage(pattern, config) == Coverage::All;
-        if !covering.iter().any(|config| is_whole(&config))
-            && let Some(config) = covering.first()
-        {
-            examination.find(coverage::partly_covered(pattern, config));
+        if !covering.iter().any(|config| is_whole(&config)) && !covering.is_empty() {
+            examination.find(coverage::partly_covered(pattern, &covering));
         }
     }
     let mut n_streams = info.map_or(0, |info| info.all.streams);
@@ -86,6 +90,7 @@ pub(super) async fn look_at_all(
                 asking.look_at(&names.streams.unwrap_or_default()).await?;
             }
             Err(ApiError::Ended(error)) => return Err(error),
+            Err(error) if info.is_some() => super::report_streams_denied(examination, &error),
             Err(_) => {}
         }
         if !uncovered.is_empty() {

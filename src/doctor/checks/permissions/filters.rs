@@ -158,6 +158,11 @@ pub(super) fn finding(user: &User, pattern: &str, filters: &[&str]) -> Finding {
             format!("denied: {}", filters.join(", ")),
         ),
     };
+    undenying(finding, user, pattern, filters)
+}
+
+/// How to take something off what is denied.
+pub(super) fn undenying(finding: Finding, user: &User, pattern: &str, filters: &[&str]) -> Finding {
     if user.has_jwt {
         let lines: Vec<String> = filters
             .iter()

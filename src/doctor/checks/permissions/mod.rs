@@ -133,6 +133,29 @@ impl User {
     }
 }
 
+impl User {
+    /// Which of the denied subjects forbid this one altogether.
+    fn denied_by(&self, subject: &str) -> Vec<String> {
+        let Some(permissions) = &self.permissions else {
+            return Vec::new();
+        };
+        let Ok(wanted) = subject.parse::<Pattern>() else {
+            return Vec::new();
+        };
+        let rules = permissions.subscribe.deny.iter();
+        rules
+            .filter(|rule| {
+                rule.queue.is_none()
+                    && rule
+                        .pattern
+                        .parse::<Pattern>()
+                        .is_ok_and(|deny| deny.covers(&wanted))
+            })
+            .map(|rule| rule.pattern.clone())
+            .collect()
+    }
+}
+
 /// All subjects, and request and reply.
 async fn ask_all(
     examination: &mut Examination<'_>,
@@ -206,6 +229,13 @@ fn rules_text(rules: &crate::doctor::identity::Rules) -> String {
 
 /// Without the permissions of the user, what is filtered in silence cannot be seen.
 fn look_at_user_info(examination: &mut Examination<'_>, user: &User) {
+    let mut typed = examination.plan.subjects.iter();
+    // Of a subject without wildcards nothing can be filtered, and what was asked for has been tried.
+    let is_all_tried = !examination.plan.subjects.is_empty()
+        && typed.all(|subject| subject.parse::<Subject>().is_ok());
+    if user.permissions.is_some() || is_all_tried {
+        return;
+    }
     let because = "The answer tells a user about itself only. Without it, denied subjects that filter messages in silence are found only where a subject is given that they hit.";
     let (finding, words) = match examination.learned.identity.user_info.clone() {
         UserInfo::Denied(words) => {

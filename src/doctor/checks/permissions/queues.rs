@@ -108,14 +108,19 @@ pub(super) fn finding(
     queue: &str,
     queues: &[String],
 ) -> Finding {
+    let pattern = pattern_of(user, subject, queue);
     let given = match examination.plan.queue.as_deref() {
         Some(given) => format!(", not in `{given}`"),
         None => String::new(),
     };
     let finding = codes::QUEUE_ONLY
         .finding(format!(
-            "{} may subscribe to `{subject}` in the queue group `{queue}` only{given}.",
-            user.title
+            "{} may subscribe to `{subject}` in {} only{given}.",
+            user.title,
+            match &pattern {
+                Some(pattern) => format!("queue groups `{pattern}`"),
+                None => format!("the queue group `{queue}`"),
+            }
         ))
         .because("The permission names a queue group: the same subscription is denied without it. Members of a group share the messages; each gets a part of them.")
         .evidence("allowed queue groups", queues.join(", "))
@@ -124,6 +129,14 @@ pub(super) fn finding(
             &[&format!("natsbench doctor --server {} --queue {queue} '{subject}'", examination.target)],
         );
     user.allowing(finding, "sub", subject)
+}
+
+/// The permission that an example of a queue group was made of, where it has wildcards.
+fn pattern_of(user: &User, subject: &str, queue: &str) -> Option<String> {
+    let permissions = user.permissions.as_ref()?;
+    let queues = permissions.subscribe.queues_for(subject);
+    let mut queues = queues.into_iter().map(str::to_owned);
+    queues.find(|told| told != queue && example_of(told) == queue)
 }
 
 /// The same where the server does not tell the name of the group.

@@ -187,6 +187,9 @@ async fn denied(
                 .because(
                     "A subscription without a queue group is allowed, one in this group is denied.",
                 );
+            let finding = finding.remedy(format!(
+                "Take the entry that names the group, such as `{subject} {queue}` or one with wildcards, from the `deny` list of the user, if there is one."
+            ));
             return Ok(user.allowing(finding, "sub", &format!("{subject} {queue}")));
         }
     }
@@ -197,13 +200,26 @@ async fn denied(
     if queues::is_told_to_be_allowed(user, subject) && examination.plan.queue.is_none() {
         return Ok(queues::nameless(user, subject));
     }
-    let instead = find_instead(examination, conversation, user, subject).await?;
+    let mut instead = find_instead(examination, conversation, user, subject).await?;
+    // What is denied is left out of wider subscriptions, too.
+    if !user.denied_by(subject).is_empty() {
+        instead.clear();
+    }
     let mut finding = codes::SUBSCRIBE_DENIED
         .finding(format!("{} may not subscribe to `{subject}`.", user.title))
         .because("The server refuses the subscription and keeps the connection open, so that a client that overlooks the error waits for messages for ever.");
     if let Some(permissions) = &user.permissions {
         finding = finding.evidence("subscribe permissions", rules_text(&permissions.subscribe));
     }
+    let denied = user.denied_by(subject);
+    finding = if denied.is_empty() {
+        user.allowing(finding, "sub", subject)
+    } else {
+        {
+            let denied: Vec<&str> = denied.iter().map(String::as_str).collect();
+            filters::undenying(finding, user, subject, &denied)
+        }
+    };
     if !instead.is_empty() {
         finding = finding
             .evidence("allowed", instead.join(", "))
@@ -218,7 +234,7 @@ async fn denied(
             "an entry `SUBJECT QUEUE` under `subscribe` in the permissions of the user: then give `--queue QUEUE`",
         );
     }
-    Ok(user.allowing(finding, "sub", subject))
+    Ok(finding)
 }
 
 /// What may be subscribed to in place of it.
@@ -252,6 +268,12 @@ async fn find_instead(
             instead.push(candidate);
         }
     }
+    let patterns: Vec<Pattern> = instead.iter().filter_map(|it| it.parse().ok()).collect();
+    // One that is a part of another says nothing more.
+    instead.retain(|narrow| {
+        let mut wider = patterns.iter().filter(|wide| wide.as_str() != narrow);
+        !wider.any(|wide| narrow.parse().is_ok_and(|narrow| wide.covers(&narrow)))
+    });
     instead.truncate(5);
     Ok(instead)
 }

@@ -20,11 +20,13 @@ use tokio::time::sleep;
 
 use crate::clock::{MonoNanos, mono_now};
 use crate::doctor::check::{Check, CheckId, Looked};
+use crate::doctor::checks::flow::{self, Sound};
 use crate::doctor::checks::watch::again::{Again, Backend, look_again};
 use crate::doctor::checks::watch::findings::Scene;
 use crate::doctor::checks::watch::line::{Kind, Line, Note, PATIENCE, What, after, left_until};
 use crate::doctor::checks::watch::opening::{Opening, STAGGER};
-use crate::doctor::checks::watch::verdict::{Seen, judge};
+use crate::doctor::checks::watch::verdict::{Seen, Verdict, judge};
+use crate::doctor::conversation::Conversation;
 use crate::doctor::examination::Examination;
 use crate::doctor::front::{Proxy, ProxyKind};
 use crate::net::dial::DialOptions;
@@ -63,7 +65,15 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
         Err(looked) => return looked,
     };
     let ends = after(duration + silence_before(duration));
-    let outcome = watching.watch(examination, &options, ends).await;
+    let mut ear = ear(examination).await;
+    let (outcome, sound) = Box::pin(watch_and_listen(
+        &mut watching,
+        examination,
+        &options,
+        ends,
+        ear.as_mut(),
+    ))
+    .await;
     let backend = match &outcome {
         Some(Again::Refused) => again::backend(examination).await,
         _ => Backend::Unknown,
@@ -95,7 +105,48 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
         examination.find(finding);
     }
     scene.facts(examination);
+    if let (Verdict::Nothing, Some(mut ear), Some(sound)) = (verdict, ear, sound) {
+        flow::judge_late(examination, &mut ear, &sound).await;
+    }
     Looked::At(scene.summary(examination.stop.is_cancelled()))
+}
+
+/// The connection that goes on listening to what nothing has come on yet. Nobody would answer PINGs on it otherwise.
+async fn ear(examination: &mut Examination<'_>) -> Option<Conversation> {
+    let examined = examination.learned.conversation.take();
+    if examination.learned.unheard.is_empty() {
+        return None;
+    }
+    if examined.is_some() {
+        return examined;
+    }
+    let again = examination.connect_again(|_| {}).await.ok();
+    again.map(|(conversation, _)| conversation)
+}
+
+/// Watches, and listens beside that: who looks for rare messages and for what ends connections waits only once.
+async fn watch_and_listen(
+    watching: &mut Watching,
+    examination: &Examination<'_>,
+    options: &DialOptions,
+    ends: MonoNanos,
+    ear: Option<&mut Conversation>,
+) -> (Option<Again>, Option<Sound>) {
+    let watch = watching.watch(examination, options, ends);
+    let Some(ear) = ear else {
+        return (watch.await, None);
+    };
+    let mut watch = std::pin::pin!(watch);
+    let listen = flow::listen_on(examination, ear, left_until(ends));
+    let mut listen = std::pin::pin!(listen);
+    tokio::select! {
+        outcome = &mut watch => match outcome {
+            // Both end at the same time.
+            None => (None, Some(listen.await)),
+            troubled => (troubled, None),
+        },
+        sound = &mut listen => (watch.await, Some(sound)),
+    }
 }
 
 /// The server sends its first PING about two seconds after the login, and silence begins only then: whoever watches for a

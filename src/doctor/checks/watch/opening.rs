@@ -126,11 +126,10 @@ async fn first(
     options: &DialOptions,
 ) -> Result<Opened, DialError> {
     let beside = opened(examination.target, options).await;
-    // Nobody would answer PINGs on it from here on.
-    drop(examination.learned.conversation.take());
     if beside.is_ok() {
         return beside;
     }
+    drop(examination.learned.conversation.take());
     sleep(RELEASE).await;
     opened(examination.target, options).await
 }

@@ -17,6 +17,9 @@ const SAME_MOMENT: Duration = Duration::from_millis(250);
 const OUTLIVES: Duration = Duration::from_millis(300);
 /// Traffic in a second from which on a reader may be too slow.
 const HEAVY_BYTES: u64 = 256 << 10;
+/// The same where it ended as soon as it had subscribed.
+const HEAVY_AT_ONCE_BYTES: u64 = 64 << 10;
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What was seen until it was clear that something has ended.
 #[derive(Debug, Clone)]
@@ -40,6 +43,8 @@ pub(super) enum Said {
     ClientClosed,
     Stale,
     TooManyConnections(String),
+    /// The login that was accepted is not any more.
+    Unauthorized(String),
     /// Any other reason.
     Other(String),
 }
@@ -132,6 +137,7 @@ fn of_error(text: &str) -> Option<Said> {
         ServerErrorKind::AuthenticationExpired if is_account() => Said::AccountExpired,
         ServerErrorKind::AuthenticationExpired => Said::UserExpired,
         ServerErrorKind::AuthenticationRevoked => Said::Revoked,
+        ServerErrorKind::AuthorizationViolation => Said::Unauthorized(text.to_owned()),
         ServerErrorKind::StaleConnection => Said::Stale,
         ServerErrorKind::MaximumConnections | ServerErrorKind::MaximumAccountConnections => {
             Said::TooManyConnections(text.to_owned())
@@ -234,7 +240,10 @@ fn all_cut(seen: &Seen, ended: &[&Line], server_id: &str) -> Verdict {
 
 /// Some connections have ended, others have not.
 fn some_over(seen: &Seen, ended: &[&Line]) -> Verdict {
-    let is_flooded = |line: &&Line| line.recent_bytes() >= HEAVY_BYTES;
+    let is_flooded = |line: &&Line| {
+        let is_new = line.age(seen.now) < AT_ONCE;
+        line.recent_bytes() >= HEAVY_BYTES || (is_new && line.n_bytes >= HEAVY_AT_ONCE_BYTES)
+    };
     if ended.iter().all(|line| line.kind == Kind::Subscribed) && ended.iter().any(is_flooded) {
         return Verdict::SlowConsumer {
             bytes_per_s: ended

@@ -72,11 +72,20 @@ impl Scene {
                 ))
                 .because("The limit was lowered by a reload, or by a new JWT of the account, while we were connected.")
                 .remedy("Raise `max_connections` of the server or of the account, or close other connections."),
-            Said::Other(text) => codes::CLOSED
-                .finding(format!("{server} closed the connection: {text}."))
-                .because("That is what the server says itself.")
-                .remedy("Look for the same moment in the log of the server."),
+            Said::Unauthorized(text) => match &self.seen.again {
+                Again::NoLogin(text) => self.removed(text, Certainty::Certain),
+                _ => self.closed(&format!("-ERR '{}'", text.trim_matches('\''))),
+            },
+            Said::Other(text) => self.closed(text),
         }
+    }
+
+    /// With a reason that has no code of its own.
+    fn closed(&self, text: &str) -> Finding {
+        codes::CLOSED
+            .finding(format!("{} closed the connection: {text}.", self.server()))
+            .because("That is what the server says itself.")
+            .remedy("Look for the same moment in the log of the server.")
     }
 
     fn expired(&self) -> Finding {
