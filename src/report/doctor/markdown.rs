@@ -25,7 +25,7 @@ pub(super) fn write(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()
 
 fn server(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()> {
     if !result.findings.iter().any(is_fault) {
-        writeln!(out, "**{}**\n", escape(&all_clear(result)))?;
+        writeln!(out, "**{}**\n", inline(&all_clear(result)))?;
     }
     findings(out, result)?;
     if !result.facts.is_empty() {
@@ -75,7 +75,7 @@ fn findings(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()> {
 
 fn finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
     let code = escape(&finding.code);
-    writeln!(out, "**{}** ({code})\n", escape(&answer(finding)))?;
+    writeln!(out, "**{}** ({code})\n", inline(&answer(finding)))?;
     if let Some(typed) = &finding.pointer {
         let drawn = pointer(&typed.text, typed.start..typed.end);
         let lines: Vec<&str> = drawn.lines().collect();
@@ -131,18 +131,63 @@ fn fenced(out: &mut dyn Write, lines: &[&str]) -> io::Result<()> {
     writeln!(out, "{fence}\n")
 }
 
+/// Text of one line, with what stands between backticks as code. As tags, because between real backticks nothing could
+/// be escaped, and a server may have put them there.
+fn inline(text: &str) -> String {
+    if text.contains("``") {
+        return escape(text);
+    }
+    let mut out = String::new();
+    let mut parts = text.split('`').peekable();
+    let mut is_code = false;
+    while let Some(part) = parts.next() {
+        let is_closed = parts.peek().is_some();
+        if is_code && is_closed {
+            out.extend(["<code>", &escape(part), "</code>"]);
+        } else if is_code {
+            // One that nothing closes is a character like others.
+            out.push_str(&escape(&format!("`{part}")));
+        } else {
+            out.push_str(&escape(part));
+        }
+        is_code = !is_code;
+    }
+    out
+}
+
 /// Text of any number of lines in one cell of a table.
 fn cell(text: &str) -> String {
-    let lines = text.lines().map(escape);
+    let lines = text.lines().map(inline);
     lines.collect::<Vec<_>>().join("<br>")
 }
 
 /// Text of any number of lines in one paragraph, which begins no heading, list or quotation.
 fn paragraph(text: &str) -> String {
-    let lines = text.lines().map(|line| escape(line.trim_start()));
+    let lines = text.lines().map(|line| inline(line.trim_start()));
     let text = lines.collect::<Vec<_>>().join(" ");
     match text.chars().next() {
         Some('#' | '>' | '-' | '+' | '=' | '_') => format!("\\{text}"),
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_becomes_code_and_nothing_gets_out_of_it() {
+        for (text, markdown) in [
+            ("use `tls { }` there", "use <code>tls { }</code> there"),
+            (
+                "`a.*` and `b|c`",
+                "<code>a.\\*</code> and <code>b\\|c</code>",
+            ),
+            ("a ``b`` c", "a \\`\\`b\\`\\` c"),
+            ("one ` alone", "one \\` alone"),
+            ("`</code><b>`", "<code>&lt;/code>&lt;b></code>"),
+        ] {
+            assert_eq!(inline(text), markdown);
+        }
     }
 }

@@ -253,7 +253,15 @@ fn assert_markdown_is_harmless(markdown: &str) {
             Some(_) => {}
             None if line.starts_with("```") => fence = Some(line.replace("text", "")),
             None => {
-                let bare = line.replace("<br>", "").replace("\\\\", "");
+                assert_eq!(
+                    line.matches("<code>").count(),
+                    line.matches("</code>").count(),
+                    "{line}"
+                );
+                let ours = ["<br>", "<code>", "</code>", "\\\\"];
+                let bare = ours
+                    .iter()
+                    .fold(line.to_owned(), |line, tag| line.replace(tag, ""));
                 assert!(!bare.contains('<'), "{line}");
                 let unescaped = |c: char| {
                     let at = bare.match_indices(c);
