@@ -317,16 +317,7 @@ impl Pattern {
 
     /// Whether everything that the other one matches is matched by this one.
     pub fn covers(&self, other: &Self) -> bool {
-        let mut theirs = other.0.split('.');
-        for token in self.0.split('.') {
-            match (token, theirs.next()) {
-                (">", Some(_)) => return true,
-                ("*", Some(their)) if their != ">" => {}
-                (our, Some(their)) if our == their => {}
-                _ => return false,
-            }
-        }
-        theirs.next().is_none()
+        covers(&self.0, &other.0)
     }
 
     /// Whether some subject is matched by both.
