@@ -59,6 +59,8 @@ pub(super) struct Path {
     pub(super) round_trip: Option<Duration>,
     /// How many bytes came from the server, without TLS.
     pub(super) n_received: usize,
+    /// How long the small packets took.
+    pub(super) took: Duration,
 }
 
 /// Connects, logs in and sends small PINGs one by one, in plain frames.
@@ -67,6 +69,7 @@ pub(super) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
         stage: Stage::NoUpgrade,
         round_trip: None,
         n_received: 0,
+        took: Duration::ZERO,
     };
     let limit = examination.second_look_limit();
     let Some(address) = examination.address() else {
@@ -109,6 +112,7 @@ pub(super) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
     let Some(said) = said else {
         return path;
     };
+    let begun = mono_now();
     let sent = framed(is_websocket, &said);
     let heard = exchange(&mut stream, &sent, patience, |bytes| {
         contains(bytes, b"PONG") || contains(bytes, b"-ERR")
@@ -123,6 +127,7 @@ pub(super) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
         ProbeEnd::Closed | ProbeEnd::Broken(_) => Stage::Closed,
         ProbeEnd::Open => Stage::NoAnswer,
     };
+    path.took = Duration::from_nanos(mono_now().since(begun));
     path
 }
 
