@@ -88,6 +88,10 @@ codes! {
         "Something in front of nats-server finds the request wrong (400).",
         "A proxy, a firewall or another service refuses the request by its own rules.",
         "Read its log; try without the `--header` flags.";
+    PROXY_PROTOCOL_SENT: "proxy.protocol-not-expected",
+        "A load balancer sends a PROXY protocol header to the WebSocket port of nats-server, which does not expect one.",
+        "`send-proxy` (haproxy), `proxy_protocol on` (nginx) or `Proxy protocol v2` (AWS) puts a line before the request. nats-server takes it for a broken request and answers 400.",
+        "Switch the header off in the load balancer.";
     OTHER_SERVICE: "upgrade.other-service",
         "Another WebSocket service answers, not NATS.",
         "The URL leads to another service: socket.io, SockJS, GraphQL, a chat.",

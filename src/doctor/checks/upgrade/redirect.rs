@@ -1,5 +1,9 @@
 //! A redirect in place of an upgrade (3xx). Clients of WebSocket do not follow one.
 
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
 use crate::doctor::checks::upgrade::page;
 use crate::doctor::checks::upgrade::probes::{Asker, Outcome};
 use crate::doctor::checks::upgrade::reply::{Case, shown_location};
@@ -82,7 +86,11 @@ fn url_of(target: &Target) -> String {
 }
 
 /// Tries where it leads, if that is the same host: nothing of ours goes anywhere else.
-pub(super) async fn look(case: &Case<'_>, asker: &Asker) -> Option<Outcome> {
+pub(super) async fn look(
+    case: &Case<'_>,
+    asker: &Asker,
+    unverified: Option<Arc<ClientConfig>>,
+) -> Option<Outcome> {
     let to = destination(case.target, case.reply.header("Location")?)?;
     if !to.host.eq_ignore_ascii_case(&case.target.host) {
         return None;
@@ -90,6 +98,10 @@ pub(super) async fn look(case: &Case<'_>, asker: &Asker) -> Option<Outcome> {
     let mut other = asker.clone();
     other.address.set_port(to.port);
     other.target = to;
+    // Whether the certificate is right is told once the URL is.
+    if let Some(tls) = unverified {
+        other = other.unverified(tls);
+    }
     Some(other.ask(|_| ()).await)
 }
 
@@ -108,6 +120,9 @@ pub(super) fn judge(case: &Case<'_>, there: Option<&Outcome>) -> Finding {
     };
     let shown = shown_location(location);
     let to = destination(case.target, location);
+    let is_same_port = to
+        .as_ref()
+        .is_some_and(|to| to.scheme == Scheme::Wss && to.port == case.target.port);
     let lower = shown.to_ascii_lowercase();
     let finding = if LOGIN_WORDS.iter().any(|word| lower.contains(word)) {
         to_login(case, &shown)
@@ -140,6 +155,8 @@ pub(super) fn judge(case: &Case<'_>, there: Option<&Outcome>) -> Finding {
             let finding = finding.evidence("there", outcome.text());
             if outcome.is_switched() || matches!(outcome, Outcome::Refused(_)) {
                 finding
+            } else if is_same_port {
+                finding.remedy(format!("Port {} itself speaks no TLS: the redirect names the wrong port. Use the port of {} that does, mostly 443.", case.target.port, case.proxy_name()))
             } else {
                 finding.remedy("That address does not work either now: the proxy has to listen there, and let WebSocket through.")
             }
