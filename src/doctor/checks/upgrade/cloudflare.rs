@@ -3,14 +3,9 @@
 use crate::doctor::checks::upgrade::codes::CLOUDFLARE;
 use crate::doctor::checks::upgrade::reply::Case;
 use crate::doctor::front::ProxyKind;
-use crate::results::doctor::Finding;
+use crate::results::doctor::{Certainty, Finding};
 
-/// Only Cloudflare has these statuses, unless somebody else says who it is.
-pub(super) fn is_by_it(case: &Case<'_>) -> bool {
-    let kind = case.proxy.as_ref().map(|proxy| proxy.kind);
-    kind.is_none_or(|kind| kind == ProxyKind::Cloudflare)
-}
-
+/// The statuses from 520 to 530, which Cloudflare has invented and a few others have taken over.
 pub(super) fn origin_fault(case: &Case<'_>) -> Finding {
     let is_tunnel_down = String::from_utf8_lossy(&case.reply.body).contains("1033");
     let (what, fix) = match case.reply.status {
@@ -51,15 +46,31 @@ pub(super) fn origin_fault(case: &Case<'_>) -> Finding {
             "Correct the port of the origin: it has to be the WebSocket port of nats-server.",
         ),
     };
-    case.finding(
+    let kind = case.proxy.as_ref().map(|proxy| proxy.kind);
+    let who = match kind {
+        None | Some(ProxyKind::Cloudflare) => "Cloudflare".to_owned(),
+        Some(_) => case.proxy_name(),
+    };
+    let finding = case.finding(
         &CLOUDFLARE,
         format!(
-            "Cloudflare cannot use the server behind {}: {what} ({}).",
+            "{who} cannot use the server behind {}: {what} ({}).",
             case.target.host, case.reply.status
         ),
-    )
-    .because("The way from here to Cloudflare is fine; the one from there to the origin is not.")
-    .remedy(fix)
+    );
+    let finding = if kind == Some(ProxyKind::Cloudflare) {
+        finding
+    } else {
+        finding.certainty(Certainty::Likely).or(
+            "another gateway than Cloudflare means something else by this number",
+            "its documentation or its log says what",
+        )
+    };
+    finding
+        .because(format!(
+            "The way from here to {who} is fine; the one from there to the origin is not."
+        ))
+        .remedy(fix)
 }
 
 /// Pages of Cloudflare say by a number what they are about.
@@ -139,7 +150,10 @@ mod tests {
         let own = reply(&page("530 ", "", "error code: 1033"));
         let finding = origin_fault(&case("ws://h:1", &own));
         assert!(finding.title.contains("tunnel"), "{finding:?}");
+        assert_eq!(finding.certainty, Certainty::Certain);
         let other = reply("HTTP/1.1 520 x\r\nServer: edge\r\n\r\n");
-        assert!(!is_by_it(&case("ws://h:1", &other)));
+        let finding = origin_fault(&case("ws://h:1", &other));
+        assert!(finding.title.starts_with("`edge`"), "{finding:?}");
+        assert_eq!(finding.certainty, Certainty::Likely);
     }
 }

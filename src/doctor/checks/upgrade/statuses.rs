@@ -72,7 +72,7 @@ pub(super) fn judge(case: &Case<'_>) -> Finding {
         511 => case
             .finding(&NETWORK_LOGIN, "This network wants a login first: a captive portal answers in place of the broker.")
             .remedy("Log in to the network with a browser, and try again."),
-        520..=530 if cloudflare::is_by_it(case) => cloudflare::origin_fault(case),
+        520..=530 => cloudflare::origin_fault(case),
         400 => bad_request(case),
         _ => unexpected(case),
     }
