@@ -54,6 +54,8 @@ pub(crate) struct Learned {
     pub(crate) front: Option<Proxy>,
     /// TLS is in use, from the beginning or behind INFO.
     pub(crate) is_tls: bool,
+    /// The TLS handshake asked for a client certificate, and went on without one.
+    pub(crate) is_certificate_missing: bool,
     /// The answer `101`.
     pub(crate) switched: Option<HttpReply>,
     /// The connection, NATS on it.

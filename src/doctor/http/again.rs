@@ -83,6 +83,15 @@ impl Outcome {
     }
 }
 
+/// What came of the same upgrade with another key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Again {
+    /// `Sec-WebSocket-Accept`.
+    pub(crate) accept: String,
+    /// Whether INFO came behind it.
+    pub(crate) has_info: bool,
+}
+
 /// Where and how to ask; see the documentation of the module.
 #[derive(Clone)]
 pub(crate) struct Asker {
@@ -204,18 +213,25 @@ impl Asker {
         timeout(self.limit, provoking).await.ok()?
     }
 
-    /// The `Sec-WebSocket-Accept` of a `101`, right or wrong.
-    pub(crate) async fn accept_of(&self, request: &UpgradeRequest) -> Option<String> {
+    /// The `Sec-WebSocket-Accept` of a `101`, right or wrong, and whether INFO comes behind it.
+    pub(crate) async fn accept_of(&self, request: &UpgradeRequest) -> Option<Again> {
         let asking = async {
             let mut stream = self.open().await.ok()?;
-            match upgrade(&mut stream, request).await {
-                Ok(upgraded) => Some(upgraded.reply),
-                Err(UpgradeError::Invalid { reply, .. }) => Some(*reply),
-                Err(_) => None,
-            }
+            let (reply, tail) = match upgrade(&mut stream, request).await {
+                Ok(upgraded) => (upgraded.reply, upgraded.tail),
+                Err(UpgradeError::Invalid { reply, tail, .. }) => (*reply, tail),
+                Err(_) => return None,
+            };
+            let has_info = |bytes: &[u8]| bytes.windows(6).any(|word| word == b"INFO {");
+            let has_info = has_info(&tail) || {
+                let heard = probe::exchange(&mut stream, b"", INFO_PATIENCE, has_info).await;
+                has_info(&heard.bytes)
+            };
+            Some((reply, has_info))
         };
-        let reply = timeout(self.limit, asking).await.ok()??;
-        reply.header("Sec-WebSocket-Accept").map(str::to_owned)
+        let (reply, has_info) = timeout(self.limit, asking).await.ok()??;
+        let accept = reply.header("Sec-WebSocket-Accept")?.to_owned();
+        Some(Again { accept, has_info })
     }
 
     /// What comes of an answer until the limit.

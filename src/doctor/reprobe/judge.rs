@@ -241,7 +241,10 @@ fn frozen(target: &Target, scene: &Scene) -> Option<Finding> {
         );
     }
     let mute = &scene.neighbours.mute;
-    if mute.is_empty() || scene.neighbours.client.is_some() {
+    let is_other = owner.is_some_and(|process| {
+        !process.name.starts_with("nats-server") && forwarder(scene).is_none()
+    });
+    if mute.is_empty() || scene.neighbours.client.is_some() || is_other {
         return None;
     }
     let ports: Vec<_> = mute

@@ -163,6 +163,14 @@ fn a_stopped_process_is_certain_and_silent_neighbours_are_not() {
     assert_eq!(finding.code, "port.frozen");
     assert_eq!(finding.certainty, Certainty::Likely);
 
+    // Whoever else listens there is not nats-server, whatever other ports do.
+    for (name, code) in [("python3", "port.silent"), ("nats-server", "port.frozen")] {
+        let mut local = scene(silence());
+        local.neighbours = owned_by(name, false);
+        local.neighbours.mute = vec!["127.0.0.1:4222".parse().unwrap()];
+        assert_eq!(judged(&local).code, code, "{name}");
+    }
+
     let finding = judged(&scene(silence()));
     assert_eq!(finding.code, "port.silent");
     assert_eq!(finding.certainty, Certainty::Possible);

@@ -10,7 +10,7 @@ use crate::doctor::conversation::Conversation;
 use crate::doctor::examination::Examination;
 use crate::net::session::SessionError;
 use crate::results::doctor::{Certainty, Finding, Severity};
-use crate::units::format_count;
+use crate::units::{format_count, format_duration};
 
 use path::{Path, Say, Stage, walk};
 
@@ -18,6 +18,9 @@ use path::{Path, Say, Stage, walk};
 pub(crate) const N_PINGS: usize = 1_000;
 /// Two connections that end within so many bytes of each other ended at the same place.
 const SAME_PLACE_BYTES: usize = 500;
+
+/// A path that needs longer than this for a few kilobytes, asked for in small pieces, is a slow one.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// What happened to the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +124,7 @@ fn lasting(host: &str, trouble: &Trouble, when: &str, paths: [&Path; 2]) -> Find
             .remedy("Look whether the server process runs or is stopped, and whether its machine is out of memory or CPU.")
             .or("the server is frozen or overloaded", "its client port (4222) does not answer either")
             .or("the path broke, or a firewall blocks this address by now", "other clients of the server still work"),
+        (Trouble::Silent, Stage::Whole) if first.took.max(second.took) > SLOW => slow(host, when, first),
         (Trouble::Silent, Stage::Whole) => codes::LARGE_PACKETS_LOST
             .finding(format!("Between here and {host} small packets go through, full ones do not."))
             .because("The same amount of data arrived in many small packets, but not in a few full ones: a link on the way carries less than the ends believe, and the messages that would tell them are filtered.")
@@ -142,6 +146,19 @@ fn lasting(host: &str, trouble: &Trouble, when: &str, paths: [&Path; 2]) -> Find
             "two more",
             format!("{}; {}", text_of(first), text_of(second)),
         )
+}
+
+/// Nothing is lost: it only takes longer than it was waited for.
+fn slow(host: &str, when: &str, path: &Path) -> Finding {
+    codes::NO_ANSWER
+        .finding(format!(
+            "The path to {host} is so slow that not everything came in time {when}."
+        ))
+        .certainty(Certainty::Likely)
+        .because("What was asked for in small pieces came whole, only late: a link or a proxy on the way limits the rate, or several connections share very little.")
+        .evidence("in small pieces", format!("{} bytes in {}", format_count(u64::try_from(path.n_received).unwrap_or(0)), format_duration(path.took)))
+        .remedy("Raise the limit of the rate there, or `--timeout` here.")
+        .or("a link on the way loses full packets, and small ones are late for another reason", "`ping -M do -s 1472 HOST` gets no answer, and a smaller size does")
 }
 
 fn stalled(host: &str, when: &str, n_bytes: &str, is_same_place: bool) -> Finding {

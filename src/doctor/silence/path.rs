@@ -56,6 +56,8 @@ pub(crate) struct Path {
     pub(crate) round_trip: Option<Duration>,
     /// How many bytes came from the server, without TLS.
     pub(crate) n_received: usize,
+    /// How long the small packets took.
+    pub(crate) took: Duration,
 }
 
 /// Connects, logs in and sends small PINGs one by one, in plain frames.
@@ -64,6 +66,7 @@ pub(crate) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
         stage: Stage::NoUpgrade,
         round_trip: None,
         n_received: 0,
+        took: Duration::ZERO,
     };
     let limit = examination.second_look_limit();
     let Some(address) = examination.address() else {
@@ -102,6 +105,7 @@ pub(crate) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
     let Some(said) = words(examination, say, &info) else {
         return path;
     };
+    let begun = mono_now();
     let sent = framed(is_websocket, &said);
     let heard = exchange(&mut stream, &sent, patience, |bytes| {
         contains(bytes, b"PONG") || contains(bytes, b"-ERR")
@@ -116,6 +120,7 @@ pub(crate) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
         ProbeEnd::Closed | ProbeEnd::Broken(_) => Stage::Closed,
         ProbeEnd::Open => Stage::NoAnswer,
     };
+    path.took = Duration::from_nanos(mono_now().since(begun));
     path
 }
 

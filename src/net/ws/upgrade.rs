@@ -145,6 +145,8 @@ pub enum UpgradeError {
         reason: String,
         /// The whole answer.
         reply: Box<HttpReply>,
+        /// What came in one piece with it.
+        tail: Vec<u8>,
     },
 }
 
@@ -183,6 +185,7 @@ where
     check(&reply, &key, request).map_err(|reason| UpgradeError::Invalid {
         reason,
         reply: Box::new(reply.clone()),
+        tail: tail.clone(),
     })?;
     let compressed = reply.header("Sec-WebSocket-Extensions").is_some();
     let unmasked = request.no_masking

@@ -6,22 +6,22 @@ use tokio::join;
 use tokio::task::JoinSet;
 
 use crate::doctor::checks::info::codes::{
-    BAD_INFO, CLOSE_FRAME, CLOSED, HTTP_AFTER_101, INTERMITTENT, LEAFNODE_PATH, NOT_WEBSOCKET,
-    OTHER_SERVICE, REFUSED, RESET, SHUTDOWN, SILENT,
+    BAD_INFO, CLOSE_FRAME, CLOSED, HTTP_AFTER_101, INTERMITTENT, NOT_WEBSOCKET, OTHER_SERVICE,
+    REFUSED, RESET, SHUTDOWN, SILENT,
 };
 use crate::doctor::checks::info::first_words::{kind_of, service_of};
+use crate::doctor::checks::info::leafnode;
 use crate::doctor::checks::info::listen::{self, Opening};
 use crate::doctor::examination::Examination;
-use crate::doctor::fingerprint::NatsPort;
 use crate::doctor::front::{self, Proxy, ProxyKind, proxy_of};
-use crate::doctor::http::again::{Asker, Outcome, url_of};
-use crate::doctor::http::answer::{Case, path_of, with_reply};
+use crate::doctor::http::again::Asker;
+use crate::doctor::http::answer::{Case, with_reply};
 use crate::doctor::http::paths::{self, wrong_path};
 use crate::doctor::words::short;
 use crate::net::target::Target;
 use crate::net::ws::frame::opcode;
 use crate::net::ws::upgrade::{HttpReply, parse_reply};
-use crate::protocol::{ServerErrorKind, ServerInfo};
+use crate::protocol::ServerErrorKind;
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_duration;
 
@@ -62,15 +62,6 @@ impl Missing {
     }
 }
 
-/// Whether this INFO is for leaf nodes, because of the path.
-pub(super) fn is_of_leafnode(target: &Target, info: &ServerInfo) -> bool {
-    ends_in_leafnode(target) && NatsPort::of(info) != NatsPort::Client
-}
-
-fn ends_in_leafnode(target: &Target) -> bool {
-    path_of(&target.path_and_query).ends_with("/leafnode")
-}
-
 /// What the second looks brought.
 #[derive(Default)]
 pub(super) struct Seen {
@@ -98,16 +89,19 @@ pub(super) async fn look(
     if let Missing::Refused { text, kind } = &missing {
         return refused(&place, text, *kind);
     }
+    if missing == Missing::Leafnode && !leafnode::ends_in_leafnode(target) {
+        return leafnode::rewritten(target, examination.learned.front.as_ref());
+    }
     let Some(asker) = Asker::of(examination) else {
         return judge(target, None, None, &missing, after, &Seen::default());
     };
-    if ends_in_leafnode(target) {
-        let right = without_leafnode(target);
+    if leafnode::ends_in_leafnode(target) {
+        let right = leafnode::without_leafnode(target);
         let outcome = asker
             .without_secrets()
             .ask(|request| right.clone_into(&mut request.path_and_query))
             .await;
-        return leafnode(target, right, &outcome, &missing);
+        return leafnode::by_url(target, right, &outcome, &missing);
     }
     let patience = examination.second_look_limit();
     let is_silent = missing == Missing::Silence;
@@ -160,33 +154,6 @@ pub(super) async fn look(
     let switched = examination.learned.switched.as_ref();
     let front = examination.learned.front.as_ref();
     judge(target, switched, front, &missing, after, &seen)
-}
-
-fn without_leafnode(target: &Target) -> &str {
-    let path = path_of(&target.path_and_query);
-    match path.strip_suffix("/leafnode") {
-        Some("") | None => "/",
-        Some(path) => path,
-    }
-}
-
-fn leafnode(target: &Target, right: &str, outcome: &Outcome, missing: &Missing) -> Finding {
-    let url = url_of(target.scheme, &target.host, target.port, right);
-    let path = path_of(&target.path_and_query);
-    let finding = LEAFNODE_PATH
-        .finding(format!("The path `{path}` ends in /leafnode, so that nats-server takes the connection for a leaf node."))
-        .because("nats-server speaks NATS for clients at every path but two: `.../leafnode` is for leaf nodes, `.../mqtt` for MQTT.")
-        .evidence("after the 101", missing.text())
-        .evidence(&format!("at {right}"), outcome.text());
-    let finding = if outcome.is_nats() {
-        finding
-    } else {
-        finding.certainty(Certainty::Likely)
-    };
-    finding.paste(
-        "Leave /leafnode out of the URL:",
-        &[&format!("natsbench doctor --server {url}")],
-    )
 }
 
 pub(super) fn refused(place: &str, text: &str, kind: ServerErrorKind) -> Finding {

@@ -5,6 +5,7 @@
 mod advertised;
 mod codes;
 mod first_words;
+mod leafnode;
 mod listen;
 mod missing;
 mod plain;
@@ -76,7 +77,7 @@ async fn run(examination: &mut Examination<'_>) -> Looked {
     let came = first_info(&mut session, limit).await;
     let after = Duration::from_nanos(mono_now().since(begun));
     let missing = match came {
-        Ok(info) if !missing::is_of_leafnode(examination.target, &info) => {
+        Ok(info) if !leafnode::is_of_leafnode(examination.target, &info) => {
             return accept(examination, session, info).await;
         }
         Ok(_) => Missing::Leafnode,

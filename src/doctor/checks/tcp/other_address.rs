@@ -56,7 +56,9 @@ pub(super) fn at_other_address(
     info: Option<&ServerInfo>,
 ) -> Finding {
     let family = |address: SocketAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
-    let is_family = refused.ip().is_loopback() && answers.ip().is_loopback();
+    let is_family = refused.is_ipv4() != answers.is_ipv4()
+        && refused.ip().is_loopback()
+        && answers.ip().is_loopback();
     let finding = if is_family {
         codes::OTHER_FAMILY
             .finding(format!(

@@ -105,6 +105,12 @@ fn another_address_of_this_machine_is_no_other_family() {
     };
     let finding = judged("ws://127.0.0.1:8443", &scene);
     assert_eq!(finding.code, "tcp.other-address");
+    let scene = Scene {
+        other_address: Some(("127.0.0.2:8443".parse().unwrap(), Some(info()))),
+        ..Scene::default()
+    };
+    let finding = judged("ws://127.0.0.1:8443", &scene);
+    assert_eq!(finding.code, "tcp.other-address");
 }
 
 #[test]

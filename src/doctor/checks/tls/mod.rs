@@ -226,6 +226,9 @@ async fn finish(
     examination.fact("TLS", &encryption);
     let text = format!("{encryption}; {}", judged.text);
     examination.learned.is_tls = true;
+    let request = seen.request.as_ref();
+    examination.learned.is_certificate_missing =
+        request.is_some_and(|request| !request.is_answered);
     Ok(Secured {
         stream: Stream::tls(stream),
         text,

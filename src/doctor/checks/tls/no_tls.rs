@@ -53,7 +53,7 @@ pub(super) fn plain_websocket(target: &Target, looks: &Looks, answer: &str) -> F
             &[&format!("natsbench doctor --server {}", plain_url(target))],
         )
         .paste(
-            "Or, to have TLS, replace `no_tls: true` in nats.conf and restart nats-server:",
+            "Or, to have TLS where nats-server itself listens there, replace `no_tls: true` in nats.conf and restart it:",
             &[
                 "websocket {",
                 &format!("  port: {}", target.port),
@@ -65,6 +65,20 @@ pub(super) fn plain_websocket(target: &Target, looks: &Looks, answer: &str) -> F
 
 pub(super) fn plain_http(target: &Target, reply: &HttpReply, looks: &Looks) -> Finding {
     let server = reply.header("server").unwrap_or("none");
+    let body = String::from_utf8_lossy(&reply.body);
+    if body.contains("nats.io") && body.contains("varz") {
+        return PLAIN_HTTP
+            .finding(format!(
+                "{} is the monitoring port of nats-server, which speaks HTTP without TLS: no client can connect to it.",
+                target.host_and_port()
+            ))
+            .because("It answers in clear, with the monitoring pages. NATS clients use the port of the `websocket` block.")
+            .remedy("Use the port that the log of nats-server names in `Listening for websocket clients on`.")
+            .paste(
+                "Or have that port looked up:",
+                &[&format!("natsbench doctor --server {}", plain_url(target))],
+            );
+    }
     let mut finding = PLAIN_HTTP
         .finding(format!(
             "{} speaks HTTP without TLS, and the URL says wss://.",

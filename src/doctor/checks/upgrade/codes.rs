@@ -128,6 +128,13 @@ pub(super) const BAD_REQUEST: Code = Code::error(
     "Read its log; try without the `--header` flags.",
 );
 
+pub(super) const PROXY_PROTOCOL_SENT: Code = Code::error(
+    "proxy.protocol-not-expected",
+    "A load balancer sends a PROXY protocol header to the WebSocket port of nats-server, which does not expect one.",
+    "`send-proxy` (haproxy), `proxy_protocol on` (nginx) or `Proxy protocol v2` (AWS) puts a line before the request. nats-server takes it for a broken request and answers 400.",
+    "Switch the header off in the load balancer.",
+);
+
 pub(super) const OTHER_SERVICE: Code = Code::error(
     "upgrade.other-service",
     "Another WebSocket service answers, not NATS.",

@@ -52,6 +52,8 @@ pub(super) fn judge(case: &Case<'_>, direct: Option<&Direct>) -> Finding {
         Some(ProxyKind::Nginx) => finding.remedy(
             "The error log of nginx says which it is: `connect() failed (111: Connection refused)`, `SSL_do_handshake() failed`, or `upstream timed out`.",
         ),
+        Some(ProxyKind::Haproxy) if case.reply.status == 503 => finding
+            .remedy("If the `server` line has `ssl`: nats-server needs `tls` in its `websocket` block and a certificate that HAProxy accepts. With `no_tls: true`, leave `ssl` out."),
         _ => finding.remedy(format!("The error log of {} says why.", case.proxy_name())),
     }
 }
@@ -74,6 +76,9 @@ fn bad_gateway(case: &Case<'_>, direct: Option<&Direct>) -> Finding {
         "the proxy speaks TLS (`https://`) to a port without, or to one whose certificate it does not accept",
         "on the host of the proxy, `curl -i http://UPSTREAM/` answers 400 Bad Request: the port is alive, without TLS",
     );
+    if let Some(finding) = haproxy_502(case) {
+        return finding;
+    }
     match direct {
         // A server that is there makes both of them likely: which port the proxy uses is not to be seen.
         Some(direct) => finding
@@ -91,14 +96,66 @@ fn bad_gateway(case: &Case<'_>, direct: Option<&Direct>) -> Finding {
     }
 }
 
+/// `HAProxy` answers 503 where it gets no connection: with 502 it had one, and got no HTTP.
+fn haproxy_502(case: &Case<'_>) -> Option<Finding> {
+    let kind = case.proxy.as_ref().map(|proxy| proxy.kind);
+    if kind != Some(ProxyKind::Haproxy) {
+        return None;
+    }
+    let finding = case
+        .finding(
+            &BAD_GATEWAY,
+            format!(
+                "{} reaches a server behind it that gives no answer in HTTP (502): not the WebSocket port of nats-server.",
+                case.subject()
+            ),
+        )
+        .certainty(Certainty::Likely)
+        .because("Where nothing takes the connection it answers 503. Here it was connected, and what came back was no HTTP, or nothing.")
+        .or(
+            "the `server` line names the client port (4222), or another port that speaks no HTTP",
+            "on the host of the proxy, `curl --http0.9 http://UPSTREAM/` shows INFO",
+        )
+        .or(
+            "the server behind it was stopped or restarted at that moment, or hangs up on every request",
+            "on the host of the proxy, `curl -i http://UPSTREAM/` ends with an empty reply",
+        );
+    Some(finding)
+}
+
+/// The page of `HAProxy` for a backend that takes no connection; any other page is one that a rule gives.
+const HAPROXY_503: &str = "No server is available to handle this request.";
+
+fn haproxy_503(case: &Case<'_>) -> Finding {
+    let who = case.subject();
+    let body = String::from_utf8_lossy(&case.reply.body);
+    let finding = case.finding(
+        &NO_BACKEND,
+        format!("{who} has no live server behind it (503)."),
+    );
+    if body.contains(HAPROXY_503) {
+        return finding
+            .because("Its health check fails for every server of the backend, or no connection to them comes about: nats-server is down, its address or port in the backend is wrong, or TLS to it fails.");
+    }
+    finding
+        .certainty(Certainty::Possible)
+        .because("The page is not the one that HAProxy has for a dead backend: a rule or an error file of its configuration gives it.")
+        .or(
+            "a rule answers in place of nats-server, for maintenance say",
+            "look for `http-request return` and `deny_status 503` in its configuration",
+        )
+        .or(
+            "no server of the backend is alive, and `errorfile 503` has a page of its own for that",
+            "its statistics page shows the servers as down",
+        )
+}
+
 fn no_backend(case: &Case<'_>) -> Finding {
     let body = String::from_utf8_lossy(&case.reply.body);
     let who = case.subject();
     let kind = case.proxy.as_ref().map(|proxy| proxy.kind);
     match kind {
-        Some(ProxyKind::Haproxy) => case
-            .finding(&NO_BACKEND, format!("{who} has no live server behind it (503)."))
-            .because("Its health check fails for every server of the backend, or nothing takes the connection: nats-server is down, or its address or port in the backend is wrong."),
+        Some(ProxyKind::Haproxy) => haproxy_503(case),
         Some(ProxyKind::AwsLoadBalancer) => case
             .finding(&NO_BACKEND, format!("{who} has no healthy target (503)."))
             .because("The target group is empty, or its health check fails. The WebSocket port of nats-server answers 400 to the usual HTTP check: use the monitoring port for it."),
@@ -164,6 +221,18 @@ mod tests {
         };
         let finding = judge(&case("ws://h:1", &page), Some(&direct));
         assert!(finding.remedy[0].contains("proxy_pass http://127.0.0.1:9999;"));
+    }
+
+    #[test]
+    fn haproxy_tells_a_server_without_http_from_a_dead_one_and_from_a_rule() {
+        let page = reply(
+            "HTTP/1.1 502 Bad Gateway\r\n\r\n<html><body><h1>502 Bad Gateway</h1>\nThe server returned an invalid or incomplete response.\n</body></html>\n",
+        );
+        let finding = judge(&case("ws://h:1", &page), None);
+        assert!(finding.title.contains("no answer in HTTP"), "{finding:?}");
+        let rule = reply("HTTP/1.1 503 Service Unavailable\r\nServer: haproxy\r\n\r\nmaintenance");
+        let finding = judge(&case("ws://h:1", &rule), None);
+        assert_eq!(finding.certainty, Certainty::Possible);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! again ([`probes`]); the judgement itself is made from what came back, without a socket.
 
 mod advice;
+mod cloudflare;
 mod codes;
 mod dropped;
 mod gateway;
@@ -58,6 +59,7 @@ pub(super) const CHECK: Check = Check {
         &codes::CLIENT_CERTIFICATE_REFUSED,
         &codes::OTHER_SERVICE,
         &codes::BAD_REQUEST,
+        &codes::PROXY_PROTOCOL_SENT,
         &codes::UNAUTHORIZED,
         &origin::REFUSED,
         &origin::REFUSED_BY_PROXY,
@@ -176,7 +178,7 @@ async fn examine_failure(
 ) -> Finding {
     match error {
         UpgradeError::Refused(reply) => refused(examination, &reply).await,
-        UpgradeError::Invalid { reason, reply } => invalid(examination, &reason, &reply).await,
+        UpgradeError::Invalid { reason, reply, .. } => invalid(examination, &reason, &reply).await,
         UpgradeError::HeadTooLong { limit_bytes } => {
             heads::endless(&examination.target.host_and_port(), limit_bytes)
         }
@@ -224,7 +226,8 @@ async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Findin
             page::judge(&case, &seen)
         }
         300..=399 => {
-            let there = redirect::look(&case, &asker).await;
+            name_front(&mut case, &asker).await;
+            let there = redirect::look(&case, &asker, plan.tls.without_verification()).await;
             redirect::judge(&case, there.as_ref())
         }
         400 if is_nats(reply) => {
@@ -237,14 +240,19 @@ async fn refused(examination: &mut Examination<'_>, reply: &HttpReply) -> Findin
         400..=499 if is_plain_to_tls(reply) => {
             plain::look(&mut case, &asker, plan.tls.without_verification()).await
         }
-        403 => origin::judge_forbidden(&case, &trials),
-        404 if is_nats(reply) => paths::mqtt(&case),
+        403 => {
+            name_front(&mut case, &asker).await;
+            let is_certificate_missing = examination.learned.is_certificate_missing;
+            origin::judge_forbidden(&case, &trials, is_certificate_missing)
+        }
+        404 if is_nats(reply) => {
+            name_front(&mut case, &asker).await;
+            paths::mqtt(&case)
+        }
         404 => not_found(&mut case, &asker).await,
         502..=504 => no_backend(examination, &mut case, &asker).await,
         _ => {
-            if case.proxy.is_none() {
-                case.proxy = asker.provoke().await.as_ref().and_then(proxy_of);
-            }
+            name_front(&mut case, &asker).await;
             statuses::judge(&case)
         }
     }
@@ -273,6 +281,13 @@ async fn no_backend(
     let unverified = examination.plan.tls.without_verification();
     let direct = find_direct(asker, port, unverified).await;
     gateway::judge(case, direct.as_ref())
+}
+
+/// Has whoever is in front name itself, where the answer does not.
+async fn name_front(case: &mut Case<'_>, asker: &Asker) {
+    if case.proxy.is_none() {
+        case.proxy = asker.provoke().await.as_ref().and_then(proxy_of);
+    }
 }
 
 /// 404 that nats-server did not write; its monitoring port answers so at other paths than its own.
@@ -318,5 +333,5 @@ async fn invalid(examination: &mut Examination<'_>, reason: &str, reply: &HttpRe
             case.proxy = provoked.as_ref().and_then(proxy_of);
         }
     }
-    switched::judge(&case, reason, again.as_deref())
+    switched::judge(&case, reason, again.as_ref())
 }

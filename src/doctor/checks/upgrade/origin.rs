@@ -2,6 +2,8 @@
 
 use tokio::join;
 
+use crate::doctor::checks::upgrade::cloudflare;
+use crate::doctor::checks::upgrade::codes::CLIENT_CERTIFICATE;
 use crate::doctor::code::Code;
 use crate::doctor::front::is_nats;
 use crate::doctor::http::again::{Asker, Outcome};
@@ -66,6 +68,8 @@ pub(super) struct Trials {
     pub(super) other_scheme: Option<Outcome>,
     /// With the name of a browser.
     pub(super) browser: Option<Outcome>,
+    /// An origin that is accepted because a proxy names that host to nats-server in place of ours.
+    pub(super) upstream: Option<String>,
 }
 
 /// The origin that is sent, by flag or as a header.
@@ -120,7 +124,23 @@ pub(super) async fn try_others(case: &Case<'_>, asker: &Asker) -> Trials {
         other_scheme,
         browser
     );
+    let mut upstream = None;
+    if !own.is_switched()
+        && !own_other_scheme.is_switched()
+        && let Some(Outcome::Switched {
+            info: Some(info), ..
+        }) = &without
+    {
+        for host in ["127.0.0.1", "localhost"] {
+            let origin = format!("http://{host}:{}", info.port);
+            if with(Some(origin.clone())).await.is_switched() {
+                upstream = Some(origin);
+                break;
+            }
+        }
+    }
     Trials {
+        upstream,
         without,
         own: Some(own),
         own_other_scheme: Some(own_other_scheme),
@@ -183,7 +203,11 @@ fn by_nats(case: &Case<'_>, trials: &Trials, origin: &str) -> Finding {
             .remedy("Give the origin as a browser sends it: `--origin https://HOST`.")
             .remedy("Or take `same_origin` and `allowed_origins` out of the `websocket` block of nats.conf.");
     }
-    if passes(trials.other_scheme.as_ref()) {
+    if let Some(upstream) = &trials.upstream {
+        return by_host(case, finding, upstream, &entry);
+    }
+    let is_behind_tls = !passes(trials.own.as_ref()) && passes(trials.own_other_scheme.as_ref());
+    if passes(trials.other_scheme.as_ref()) && !is_behind_tls {
         let other = with_other_scheme(origin).unwrap_or_default();
         return finding
             .because(format!("The same origin with the other scheme (`{other}`) is accepted: the scheme is compared, too."))
@@ -208,8 +232,34 @@ fn by_nats(case: &Case<'_>, trials: &Trials, origin: &str) -> Finding {
     }
 }
 
-/// The cause of a 403 that is about something else.
-pub(super) fn judge_forbidden(case: &Case<'_>, trials: &Trials) -> Finding {
+/// `same_origin` compares with the `Host` that arrives, and a proxy has put its own there.
+fn by_host(case: &Case<'_>, finding: Finding, upstream: &str, entry: &str) -> Finding {
+    let is_own = given(case).is_some_and(|origin| origin.ends_with(&case.target.host_header()));
+    let finding = finding
+        .because(format!(
+            "The origin `{upstream}` is accepted, that of this host is not: `same_origin: true` compares with the `Host` header, and {} puts the address of nats-server there.",
+            case.proxy_name()
+        ))
+        .evidence("with the origin of the upstream", "101");
+    let step = "In the `websocket` block of nats.conf, in place of `same_origin: true`:";
+    if !is_own {
+        return finding.paste(step, &[entry]);
+    }
+    finding
+        .paste(
+            "Have the proxy pass `Host` on; in nginx:",
+            &["proxy_set_header Host $http_host;"],
+        )
+        .paste(format!("Or: {step}"), &[entry])
+}
+
+/// The cause of a 403 that is about something else. `is_certificate_missing` says that TLS asked for a client
+/// certificate and got none.
+pub(super) fn judge_forbidden(
+    case: &Case<'_>,
+    trials: &Trials,
+    is_certificate_missing: bool,
+) -> Finding {
     let who = case.subject();
     let by_nats = is_nats(case.reply);
     let finding = if given(case).is_none() && passes(trials.own.as_ref()) {
@@ -227,6 +277,16 @@ pub(super) fn judge_forbidden(case: &Case<'_>, trials: &Trials) -> Finding {
             .or("a proxy sets an `Origin` header of its own", "look for `Origin` in its configuration")
             .or("another WebSocket server answers", "look what listens there")
             .remedy("Have the proxy leave `Origin` as it is, or take it out (nginx: `proxy_set_header Origin \"\";`).")
+    } else if let Some((what, fix)) = cloudflare::forbidden(case) {
+        case.finding(&FORBIDDEN, format!("{who} {what} (403)."))
+            .because("nats-server never saw the request: the page names the reason.")
+            .remedy(fix)
+    } else if is_certificate_missing {
+        case.finding(&CLIENT_CERTIFICATE, format!("{who} lets nobody in without a client certificate (403), and none was given."))
+            .certainty(Certainty::Likely)
+            .because("The TLS handshake asked for one and went on without, and the request was then refused.")
+            .paste("Give one that its authority has issued:", &["natsbench doctor --server URL --tlscert client.pem --tlskey client.key"])
+            .or("another rule of the proxy refuses the request", "its error log names the rule")
     } else {
         case.finding(&FORBIDDEN, format!("{who} forbids the request (403), and nats-server never saw it."))
             .certainty(Certainty::Likely)
@@ -287,6 +347,13 @@ mod tests {
         let listed = finding_of(&reply, "https://game.example.com", &trials).unwrap();
         assert!(listed.explanation.contains("allowed_origins"), "{listed:?}");
         assert!(listed.remedy[0].contains("allowed_origins: [\"https://game.example.com\"]"));
+        trials.upstream = Some("http://127.0.0.1:8443".to_owned());
+        let by_host = finding_of(&reply, "http://h:1", &trials).unwrap();
+        assert!(
+            by_host.remedy[0].contains("proxy_set_header Host $http_host;"),
+            "{by_host:?}"
+        );
+        trials.upstream = None;
         trials.own_other_scheme = Some(switched());
         let behind = finding_of(&reply, "https://game.example.com", &trials).unwrap();
         assert!(
@@ -316,7 +383,7 @@ mod tests {
             ..Trials::default()
         };
         assert_eq!(finding_of(&by_proxy, "https://a", &trials), None);
-        let finding = judge_forbidden(&case("ws://h:1", &by_proxy), &trials);
+        let finding = judge_forbidden(&case("ws://h:1", &by_proxy), &trials, false);
         assert_eq!(finding.code, FORBIDDEN.name);
     }
 
@@ -327,7 +394,7 @@ mod tests {
             browser: Some(switched()),
             ..Trials::default()
         };
-        let finding = judge_forbidden(&case("ws://h:1", &by_proxy), &trials);
+        let finding = judge_forbidden(&case("ws://h:1", &by_proxy), &trials, false);
         assert_eq!(finding.code, AGENT.name);
     }
 }

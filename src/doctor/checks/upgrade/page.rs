@@ -3,6 +3,7 @@
 use serde_json::Value;
 use tokio::join;
 
+use crate::doctor::checks::upgrade::advice::point_at;
 use crate::doctor::code::Code;
 use crate::doctor::front::{Proxy, ProxyKind};
 use crate::doctor::http::again::{Asker, Outcome, url_of};
@@ -161,6 +162,8 @@ pub(super) fn judge_monitoring(case: &Case<'_>, seen: &Seen) -> Option<Finding> 
                 "This server has no WebSocket listener at all; in nats.conf (a restart is needed):",
                 &["websocket { port: 8443, no_tls: true }"],
             ),
+        (None, _) if case.proxy.is_some() => point_at(finding, case.proxy.as_ref(), case.path(), None)
+            .remedy("The log of nats-server names that port in `Listening for websocket clients on`."),
         (None, _) => finding.remedy("Use the port that the log of nats-server names in `Listening for websocket clients on`."),
     };
     Some(finding)

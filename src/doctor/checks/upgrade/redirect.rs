@@ -1,5 +1,9 @@
 //! A redirect in place of an upgrade (3xx). Clients of WebSocket do not follow one.
 
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
 use crate::doctor::checks::upgrade::page;
 use crate::doctor::code::Code;
 use crate::doctor::http::again::{self, Asker, Outcome};
@@ -82,7 +86,11 @@ fn url_of(target: &Target) -> String {
 }
 
 /// Tries where it leads, if that is the same host; nothing secret goes even there.
-pub(super) async fn look(case: &Case<'_>, asker: &Asker) -> Option<Outcome> {
+pub(super) async fn look(
+    case: &Case<'_>,
+    asker: &Asker,
+    unverified: Option<Arc<ClientConfig>>,
+) -> Option<Outcome> {
     let to = destination(case.target, case.reply.header("Location")?)?;
     if !to.host.eq_ignore_ascii_case(&case.target.host) {
         return None;
@@ -95,6 +103,10 @@ pub(super) async fn look(case: &Case<'_>, asker: &Asker) -> Option<Outcome> {
         path_and_query,
         ..to
     };
+    // Whether the certificate is right is told once the URL is.
+    if let Some(tls) = unverified {
+        other = other.unverified(tls);
+    }
     Some(other.ask(|_| ()).await)
 }
 
@@ -113,6 +125,9 @@ pub(super) fn judge(case: &Case<'_>, there: Option<&Outcome>) -> Finding {
     };
     let shown = shown_location(location);
     let to = destination(case.target, location);
+    let is_same_port = to
+        .as_ref()
+        .is_some_and(|to| to.scheme == Scheme::Wss && to.port == case.target.port);
     let lower = shown.to_ascii_lowercase();
     let finding = if LOGIN_WORDS.iter().any(|word| lower.contains(word)) {
         to_login(case, &shown)
@@ -145,6 +160,8 @@ pub(super) fn judge(case: &Case<'_>, there: Option<&Outcome>) -> Finding {
             let finding = finding.evidence("there", outcome.text());
             if outcome.is_switched() || matches!(outcome, Outcome::Refused(_)) {
                 finding
+            } else if is_same_port {
+                finding.remedy(format!("Port {} itself speaks no TLS: the redirect names the wrong port. Use the port of {} that does, mostly 443.", case.target.port, case.proxy_name()))
             } else {
                 finding.remedy("That address does not work either now: the proxy has to listen there, and let WebSocket through.")
             }

@@ -1,10 +1,12 @@
 //! Statuses that say by themselves what is wrong: one code each.
 
 use crate::doctor::checks::upgrade::advice::pass_upgrade_on;
+use crate::doctor::checks::upgrade::cloudflare;
 use crate::doctor::checks::upgrade::codes::{
-    BAD_REQUEST, BLOCKED, CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_REFUSED, CLOUDFLARE, GONE, METHOD,
-    MISDIRECTED, NETWORK_LOGIN, NOT_IMPLEMENTED, OTHER_SERVICE, PROXY_LOGIN, RATE_LIMITED,
-    SERVER_ERROR, TIMED_OUT_REQUEST, TOO_LARGE, UNAUTHORIZED, UNEXPECTED, UPGRADE_REQUIRED,
+    BAD_REQUEST, BLOCKED, CLIENT_CERTIFICATE, CLIENT_CERTIFICATE_REFUSED, GONE, METHOD,
+    MISDIRECTED, NETWORK_LOGIN, NOT_IMPLEMENTED, OTHER_SERVICE, PROXY_LOGIN, PROXY_PROTOCOL_SENT,
+    RATE_LIMITED, SERVER_ERROR, TIMED_OUT_REQUEST, TOO_LARGE, UNAUTHORIZED, UNEXPECTED,
+    UPGRADE_REQUIRED,
 };
 use crate::doctor::front::ProxyKind;
 use crate::doctor::http::answer::Case;
@@ -43,6 +45,18 @@ pub(super) fn judge(case: &Case<'_>) -> Finding {
             .remedy("Use that name in the URL, and give no other one with `--header 'Host: ...'`."),
         426 => upgrade_required(case),
         429 => rate_limited(case),
+        406 if is_modsecurity(case) => case
+            .finding(&BLOCKED, format!("A web application firewall (ModSecurity) at {} blocks the request (406).", case.target.host_and_port()))
+            .because("One of its rules does not like the request; nats-server never saw it.")
+            .remedy("Its audit log names the rule. Switch it off for this path: `SecRuleEngine Off` in the `<Location>` that leads to nats-server."),
+        464 if is_aws(case) => case
+            .finding(&UNEXPECTED, format!("{who} sends to a target group of another HTTP version (464), and WebSocket needs HTTP/1.1."))
+            .because("It answers 464 where the protocol version of the target group (HTTP/2 or gRPC) does not go with that of the request.")
+            .remedy("Create the target group with protocol version HTTP1, and name it in the rule of the listener."),
+        561 if is_aws(case) => case
+            .finding(&UNAUTHORIZED, format!("{who} wants a login, and its identity provider refuses it (561)."))
+            .because("NATS credentials are sent later, inside the WebSocket, and do not help there.")
+            .remedy("Take the `authenticate` action out of the listener rule of this path."),
         451 => case
             .finding(&BLOCKED, format!("{who} blocks the request (451)."))
             .remedy("Ask whoever runs it."),
@@ -59,7 +73,7 @@ pub(super) fn judge(case: &Case<'_>) -> Finding {
         511 => case
             .finding(&NETWORK_LOGIN, "This network wants a login first: a captive portal answers in place of the broker.")
             .remedy("Log in to the network with a browser, and try again."),
-        520..=530 => cloudflare(case),
+        520..=530 => cloudflare::origin_fault(case),
         400 => bad_request(case),
         _ => unexpected(case),
     }
@@ -228,50 +242,14 @@ fn certificate(case: &Case<'_>) -> Finding {
     }
 }
 
-fn cloudflare(case: &Case<'_>) -> Finding {
-    let (what, fix) = match case.reply.status {
-        521 => (
-            "the origin server refuses the connection",
-            "Start nats-server or the proxy before it, and let the addresses of Cloudflare in.",
-        ),
-        522 => (
-            "the origin server does not take the connection in time",
-            "Let the addresses of Cloudflare through the firewall, and check the address of the origin.",
-        ),
-        523 => (
-            "the origin server is unreachable",
-            "Correct the DNS record of the origin in Cloudflare.",
-        ),
-        524 => (
-            "the origin server took the connection and does not answer in time",
-            "Look whether the origin is overloaded or frozen.",
-        ),
-        525 => (
-            "the TLS handshake with the origin server fails",
-            "Give the origin TLS, or set the TLS mode of the zone to `Flexible` where it has none.",
-        ),
-        526 => (
-            "the certificate of the origin server is not valid",
-            "Give the origin a valid certificate, or a Cloudflare origin certificate.",
-        ),
-        530 => (
-            "the name of the origin server does not resolve",
-            "Correct the DNS record or the tunnel of the origin in Cloudflare.",
-        ),
-        _ => (
-            "the origin server answers with something that is no valid HTTP",
-            "Correct the port of the origin: it has to be the WebSocket port of nats-server.",
-        ),
-    };
-    case.finding(
-        &CLOUDFLARE,
-        format!(
-            "Cloudflare cannot use the server behind {}: {what} ({}).",
-            case.target.host, case.reply.status
-        ),
-    )
-    .because("The way from here to Cloudflare is fine; the one from there to the origin is not.")
-    .remedy(fix)
+fn is_aws(case: &Case<'_>) -> bool {
+    let kind = case.proxy.as_ref().map(|proxy| proxy.kind);
+    kind == Some(ProxyKind::AwsLoadBalancer)
+}
+
+fn is_modsecurity(case: &Case<'_>) -> bool {
+    let body = String::from_utf8_lossy(&case.reply.body).to_ascii_lowercase();
+    body.contains("mod_security") || body.contains("modsecurity")
 }
 
 fn bad_request(case: &Case<'_>) -> Finding {
@@ -290,6 +268,9 @@ fn bad_request(case: &Case<'_>) -> Finding {
             )
             .certainty(Certainty::Likely)
             .remedy("Correct the port or the path of the URL.");
+    }
+    if is_garbled(case) {
+        return garbled(case);
     }
     let finding = case
         .finding(&BAD_REQUEST, format!("{} refuses the request as wrong (400), and nats-server never saw it.", case.subject()))
@@ -313,6 +294,38 @@ fn bad_request(case: &Case<'_>) -> Finding {
             "open the address in a browser",
         )
         .remedy(format!("Read the error log of {}.", case.proxy_name()))
+}
+
+/// What Go's HTTP server, which nats-server uses, answers to something that is no HTTP request. It then names no more than
+/// this; a wrong header it would name.
+fn is_garbled(case: &Case<'_>) -> bool {
+    case.reply.body == b"400 Bad Request"
+        && case.reply.header("Server").is_none()
+        && case.reply.header("Content-Type") == Some("text/plain; charset=utf-8")
+}
+
+fn garbled(case: &Case<'_>) -> Finding {
+    let place = case.target.host_and_port();
+    let who = match &case.proxy {
+        Some(_) => case.subject(),
+        None => format!("Something between here and nats-server at {place}"),
+    };
+    case.finding(
+        &PROXY_PROTOCOL_SENT,
+        format!("{who} sends something ahead of the request that nats-server cannot read: a PROXY protocol header."),
+    )
+    .certainty(Certainty::Likely)
+    .because("The answer is that of nats-server (Go) to something that is no HTTP. Our request was HTTP, so that a load balancer has put its PROXY line first, which a WebSocket port does not expect.")
+    .paste(
+        "Leave the header out. haproxy:",
+        &["server nats 127.0.0.1:8443   # without send-proxy, send-proxy-v2"],
+    )
+    .paste("nginx (`stream`):", &["proxy_protocol off;"])
+    .remedy("AWS load balancer: switch `Proxy protocol v2` off in the attributes of the target group.")
+    .or(
+        "another server written in Go answers, and something on the way garbles the request",
+        "ask nats-server directly, around whatever is in between: 101 comes",
+    )
 }
 
 /// Services that say what they are.
@@ -342,4 +355,21 @@ fn unexpected(case: &Case<'_>) -> Finding {
     .or("the URL leads to another service", "open the same address in a browser")
     .or("a rule of the proxy answers in place of nats-server", "its access log has the request")
     .remedy("Correct the port or path of the URL, or the route of the proxy.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::http::testing::{case, reply};
+
+    #[test]
+    fn what_go_cannot_read_was_not_our_request() {
+        let garbled = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request";
+        let by_go = reply(garbled);
+        let finding = judge(&case("ws://h:1", &by_go));
+        assert_eq!(finding.code, PROXY_PROTOCOL_SENT.name);
+        let with_reason = reply(&format!("{garbled}: malformed Host header"));
+        let finding = judge(&case("ws://h:1", &with_reason));
+        assert_eq!(finding.code, BAD_REQUEST.name);
+    }
 }

@@ -1,6 +1,7 @@
 //! A `101` that is not the answer to our handshake.
 
 use crate::doctor::code::Code;
+use crate::doctor::http::again::Again;
 use crate::doctor::http::answer::Case;
 use crate::doctor::http::paths::mqtt;
 use crate::doctor::words::short;
@@ -46,8 +47,8 @@ pub(super) const EXTENSION: Code = Code {
     fix: "Switch compression off in that proxy, or run without `--compression`.",
 };
 
-/// The cause. `again` is the `Sec-WebSocket-Accept` of the same request with another key.
-pub(super) fn judge(case: &Case<'_>, reason: &str, again: Option<&str>) -> Finding {
+/// The cause. `again` is what came of the same request with another key.
+pub(super) fn judge(case: &Case<'_>, reason: &str, again: Option<&Again>) -> Finding {
     let reply = case.reply;
     let who = case.subject();
     if reply.has_token("Sec-WebSocket-Protocol", "mqtt") && case.path().ends_with("/mqtt") {
@@ -89,7 +90,19 @@ pub(super) fn judge(case: &Case<'_>, reason: &str, again: Option<&str>) -> Findi
             .certainty(Certainty::Likely)
             .because("nats-server answers with what was offered and nothing else.")
             .evidence("what is wrong", short(reason, 160))
-            .remedy(format!("Switch compression of WebSocket off in {}, or run without `--compression`.", case.proxy_name())),
+            .remedy(extension_remedy(case)),
+    }
+}
+
+fn extension_remedy(case: &Case<'_>) -> String {
+    let off = format!(
+        "Switch compression of WebSocket off in {}",
+        case.proxy_name()
+    );
+    if case.options.compression {
+        format!("{off}, or run without `--compression`.")
+    } else {
+        format!("{off}: it was not asked for here.")
     }
 }
 
@@ -119,13 +132,18 @@ fn subprotocol(case: &Case<'_>) -> Finding {
     .remedy("Correct the port or the path of the URL.")
 }
 
-fn wrong_accept(case: &Case<'_>, reason: &str, again: Option<&str>) -> Finding {
+fn wrong_accept(case: &Case<'_>, reason: &str, again: Option<&Again>) -> Finding {
     let who = case.subject();
     let first = case
         .reply
         .header("Sec-WebSocket-Accept")
         .unwrap_or_default();
-    let finding = if again == Some(first) {
+    let is_same = again.is_some_and(|again| again.accept == first);
+    let finding = if is_same && again.is_some_and(|again| again.has_info) {
+        case.finding(&WRONG_ACCEPT, format!("{who} sends nats-server the same `Sec-WebSocket-Key` for every connection, so that no answer fits."))
+            .because("Two requests with different keys got the same `Sec-WebSocket-Accept`, and INFO of nats-server behind it: the server is right, and a proxy has put a fixed key in place of ours.")
+            .remedy(format!("Take what sets `Sec-WebSocket-Key` out of {} (nginx: `proxy_set_header Sec-WebSocket-Key ...`).", case.proxy_name()))
+    } else if is_same {
         case.finding(&WRONG_ACCEPT, format!("{who} answers every handshake with the same `Sec-WebSocket-Accept`: a stored answer, not a WebSocket."))
             .because("The value has to be computed from the key of each request; two requests with different keys got the same one. A cache answers, or a program that only pretends to do WebSocket.")
             .remedy("Exempt this path from the cache, and have it lead to the WebSocket port of nats-server.")
@@ -190,13 +208,22 @@ mod tests {
         assert_eq!(finding.code, crate::doctor::http::paths::MQTT_PATH.name);
     }
 
+    fn again(accept: &str, has_info: bool) -> Again {
+        Again {
+            accept: accept.to_owned(),
+            has_info,
+        }
+    }
+
     #[test]
     fn the_same_answer_to_two_keys_is_a_stored_one() {
         let reply = reply(&format!("{HEAD}Sec-WebSocket-Accept: x\r\n\r\n"));
         let reason = "`Sec-WebSocket-Accept` is `x`, expected `y`";
-        let finding = judge(&case("ws://h:1", &reply), reason, Some("x"));
+        let finding = judge(&case("ws://h:1", &reply), reason, Some(&again("x", false)));
         assert!(finding.title.contains("the same"), "{finding:?}");
-        let finding = judge(&case("ws://h:1", &reply), reason, Some("z"));
+        let finding = judge(&case("ws://h:1", &reply), reason, Some(&again("x", true)));
+        assert!(finding.title.contains("Sec-WebSocket-Key"), "{finding:?}");
+        let finding = judge(&case("ws://h:1", &reply), reason, Some(&again("z", false)));
         assert_eq!(finding.certainty, Certainty::Likely);
     }
 }
