@@ -196,7 +196,10 @@ fn facts(examination: &mut Examination<'_>, info: &ServerInfo) {
         let n_others = info.connect_urls.len();
         examination.fact(
             "cluster",
-            format!("{}, {n_others} advertised addresses", name(cluster)),
+            match n_others {
+                1 => format!("{}, 1 advertised address", name(cluster)),
+                n => format!("{}, {n} advertised addresses", name(cluster)),
+            },
         );
     }
     let jetstream = match (&info.domain, info.jetstream) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::doctor::conversation::{Conversation, RequestError};
@@ -27,11 +27,25 @@ pub(super) struct AccountInfo {
 pub(super) struct Usage {
     pub(super) memory: u64,
     pub(super) storage: u64,
+    #[serde(deserialize_with = "reserved")]
     pub(super) reserved_memory: u64,
+    #[serde(deserialize_with = "reserved")]
     pub(super) reserved_storage: u64,
     pub(super) streams: u64,
     pub(super) consumers: u64,
     pub(super) limits: Limits,
+}
+
+/// nats-server 2.10 counts the `max_bytes: -1` of a stream without a limit as reserved, and sends what it then has as a
+/// number without a sign.
+fn reserved<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let sent = u64::deserialize(deserializer)?;
+    Ok(not_negative(sent))
+}
+
+/// The same for a number that was read in another way.
+pub(super) fn not_negative(sent: u64) -> u64 {
+    if i64::try_from(sent).is_ok() { sent } else { 0 }
 }
 
 /// Limits; `-1` is none.
@@ -211,6 +225,15 @@ mod tests {
         assert_eq!((info.domain.as_deref(), info.api.errors), (Some("edge"), 1));
         let names: StreamNames = read(br#"{"total":0,"streams":null}"#).unwrap();
         assert_eq!(names.streams, None);
+    }
+
+    #[test]
+    fn what_older_servers_reserve_below_nothing_is_nothing() {
+        let info: AccountInfo = read(
+            br#"{"storage":7,"reserved_storage":18446744073709551615,"limits":{"max_storage":100}}"#,
+        )
+        .unwrap();
+        assert_eq!((info.all.storage, info.all.reserved_storage), (7, 0));
     }
 
     #[test]

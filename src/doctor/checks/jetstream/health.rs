@@ -154,6 +154,9 @@ fn leader(info: &StreamInfo) -> Option<Finding> {
     let replica = behind.next()?;
     let state = if replica.offline {
         "offline".to_owned()
+    } else if replica.lag == 0 {
+        // The leader does not hear from it any more, and has not given it up yet.
+        "not answering".to_owned()
     } else {
         format!("{} messages behind", format_count(replica.lag))
     };

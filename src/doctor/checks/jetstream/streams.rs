@@ -169,7 +169,7 @@ async fn storage_left(
             let number = |group: &str, name: &str| jetstream[group][name].as_u64();
             let max = number("config", "max_storage")?;
             let used = number("stats", "storage").unwrap_or(0);
-            let used = used.max(number("stats", "reserved_storage").unwrap_or(0));
+            let used = used.max(number("stats", "reserved_storage").map_or(0, api::not_negative));
             Some((max.saturating_sub(used), StorageLimit::Server))
         });
     [account, server]
