@@ -18,13 +18,14 @@ fn the_source_keeps_to_the_layers() {
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
-/// What a check may use of another one: quoting for lines to paste, the handshake that TLS behind INFO needs, too, and the
-/// finding that two of them have in common.
-const SHARED_BY_CHECKS: [(&str, &str); 4] = [
+/// What a check may use of another one: quoting for lines to paste, the handshake that TLS behind INFO needs, too, the
+/// finding that two of them have in common, and the judgement of what was heard while connections were watched.
+const SHARED_BY_CHECKS: [(&str, &str); 5] = [
     ("checks::flow", "checks::paste"),
     ("checks::info", "checks::tls"),
     ("checks::jetstream", "checks::paste"),
     ("checks::round_trip", "checks::permissions"),
+    ("checks::watch", "checks::flow"),
 ];
 
 #[test]

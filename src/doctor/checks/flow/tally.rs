@@ -66,7 +66,7 @@ pub(super) enum Wide {
 
 /// What was heard.
 #[derive(Debug, Clone)]
-pub(in crate::doctor::checks) struct Sound {
+pub(crate) struct Sound {
     pub(super) subjects: Vec<Listened>,
     pub(super) wide: Wide,
     /// Messages by subject that belong to none of ours.
