@@ -511,6 +511,29 @@ fn stopping_after(broker: &Broker, n_bytes: usize) -> ScriptedPort {
     })
 }
 
+/// Passes on what comes from the broker until so many bytes have come on a connection; then it ends the connection.
+fn cutting_after(broker: &Broker, max_bytes: usize) -> ScriptedPort {
+    let port = broker.ws_port();
+    ScriptedPort::start(move |mut client| {
+        let mut server = TcpStream::connect(("127.0.0.1", port)).expect("the broker");
+        let (from, to) = (client.try_clone(), server.try_clone());
+        let (from, to) = (from.expect("a handle"), to.expect("a handle"));
+        let upward = std::thread::spawn(move || carry(from, to, usize::MAX));
+        let mut chunk = vec![0; 64 << 10];
+        let mut n_bytes = 0;
+        while let Ok(n @ 1..) = server.read(&mut chunk) {
+            n_bytes += n;
+            if n_bytes > max_bytes || client.write_all(&chunk[..n]).is_err() {
+                break;
+            }
+        }
+        // Either side learns that the other one is gone.
+        let _ = server.shutdown(Shutdown::Both);
+        let _ = client.shutdown(Shutdown::Both);
+        let _ = upward.join();
+    })
+}
+
 /// Everything goes up; down go no more than so many bytes.
 fn pass_on(client: TcpStream, server: TcpStream, max_down_bytes: usize) {
     let up = (
@@ -546,6 +569,17 @@ fn a_path_that_stops_after_some_bytes_is_told_from_a_frozen_server() {
             let finding = diagnosis.fails_with("connect.no-answer");
             assert!(text_of(finding).contains("stops forwarding"), "{finding:#}");
         }
+    }
+}
+
+#[test]
+fn a_path_that_cuts_connections_after_some_bytes_is_not_taken_for_the_server() {
+    let broker = Broker::start();
+    for n_bytes in [1_200, 3_000] {
+        let path = cutting_after(&broker, n_bytes);
+        let diagnosis = diagnose(&path.ws_url(), &["--timeout", "1s"]);
+        let finding = diagnosis.fails_with("connect.cut-off");
+        assert_eq!(finding["certainty"], "likely", "{finding:#}");
     }
 }
 

@@ -17,6 +17,13 @@ pub(crate) const CLOSED: Code = Code::error(
     "Look into the log of the server: it says why, if it was the server.",
 );
 
+pub(crate) const CUT_OFF: Code = Code::error(
+    "connect.cut-off",
+    "Every connection is cut after the same number of bytes.",
+    "Something on the way ends it: a firewall or proxy that inspects traffic, or that limits how much a connection may carry. A server does not count bytes.",
+    "Let WebSocket connections to this port pass without inspection, and without a limit of bytes.",
+);
+
 pub(crate) const NO_ANSWER: Code = Code::error(
     "connect.no-answer",
     "The connection is open, but nothing more arrives through it.",

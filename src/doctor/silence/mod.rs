@@ -117,6 +117,7 @@ fn lasting(host: &str, trouble: &Trouble, when: &str, paths: [&Path; 2]) -> Find
         && first.n_received.abs_diff(second.n_received) <= SAME_PLACE_BYTES;
     let n_bytes = format_count(u64::try_from(first.n_received.min(second.n_received)).unwrap_or(0));
     let finding = match (trouble, first.stage) {
+        _ if is_same_place && is_cut([first, second]) => cut_off(host, when, &n_bytes, first.stage),
         (_, Stage::NoUpgrade | Stage::NoInfo) => codes::NO_ANSWER
             .finding(format!("{host} fell silent {when}, and answers nothing any more: it hangs, or the path to it broke."))
             .because("New connections do not get as far as this one did.")
@@ -146,6 +147,38 @@ fn lasting(host: &str, trouble: &Trouble, when: &str, paths: [&Path; 2]) -> Find
             "two more",
             format!("{}; {}", text_of(first), text_of(second)),
         )
+}
+
+/// Whether both were ended by something else than the server's answer to the login.
+fn is_cut(paths: [&Path; 2]) -> bool {
+    paths.iter().all(|path| match path.stage {
+        Stage::CutOff => true,
+        Stage::Closed => path.is_reset,
+        _ => false,
+    })
+}
+
+fn cut_off(host: &str, when: &str, n_bytes: &str, stage: Stage) -> Finding {
+    let finding = codes::CUT_OFF
+        .finding(format!(
+            "Something between here and {host} cuts every connection after about {n_bytes} bytes."
+        ))
+        .because(format!(
+            "The connection ended {when}, and two more at the same place, without an error or a close frame. A server does not count bytes: a firewall or proxy that inspects traffic, or limits it, does."
+        ))
+        .remedy("Look at what stands between: firewalls with inspection, proxies, VPNs, limits of bytes for a connection. Let WebSocket connections to this port pass.")
+        .certainty(Certainty::Likely);
+    // Until it had answered, it may not have liked what was sent.
+    if stage == Stage::Closed {
+        return finding.certainty(Certainty::Possible).or(
+            "the server itself resets the connection when it reads the login",
+            "a connection from its own machine ends in the same way, and its log says why",
+        );
+    }
+    finding.or(
+        "the server crashes at the same place each time",
+        "its log begins anew, or its uptime is short",
+    )
 }
 
 /// Nothing is lost: it only takes longer than it was waited for.
@@ -212,7 +245,8 @@ fn text_of(path: &Path) -> String {
         Stage::NoInfo => "no INFO".to_owned(),
         Stage::NoAnswer => format!("INFO, then nothing ({n_bytes} bytes in all)"),
         Stage::Stalled => format!("answered, then nothing more after {n_bytes} bytes"),
-        Stage::Closed => format!("closed after {n_bytes} bytes"),
+        Stage::Closed | Stage::CutOff if path.is_reset => format!("reset after {n_bytes} bytes"),
+        Stage::Closed | Stage::CutOff => format!("closed after {n_bytes} bytes"),
         Stage::Refused => "the login was refused".to_owned(),
         Stage::Whole => format!("{n_bytes} bytes in small packets, all answered"),
     }

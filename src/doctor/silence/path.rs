@@ -40,8 +40,10 @@ pub(crate) enum Stage {
     NoAnswer,
     /// It answered, and fell silent while small packets went back and forth.
     Stalled,
-    /// It was closed.
+    /// It was closed in answer to the login.
     Closed,
+    /// It answered, and was closed while small packets went back and forth.
+    CutOff,
     /// The server refused the login.
     Refused,
     /// Everything came.
@@ -58,6 +60,8 @@ pub(crate) struct Path {
     pub(crate) n_received: usize,
     /// How long the small packets took.
     pub(crate) took: Duration,
+    /// It ended by a reset, which is not how a server closes a connection on which everything was read.
+    pub(crate) is_reset: bool,
 }
 
 /// Connects, logs in and sends small PINGs one by one, in plain frames.
@@ -67,6 +71,7 @@ pub(crate) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
         round_trip: None,
         n_received: 0,
         took: Duration::ZERO,
+        is_reset: false,
     };
     let limit = examination.second_look_limit();
     let Some(address) = examination.address() else {
@@ -112,6 +117,7 @@ pub(crate) async fn walk(examination: &Examination<'_>, say: Say) -> Path {
     })
     .await;
     path.n_received += heard.bytes.len();
+    path.is_reset = matches!(heard.end, ProbeEnd::Broken(_));
     path.stage = match heard.end {
         ProbeEnd::Enough if contains(&heard.bytes, b"-ERR") => Stage::Refused,
         ProbeEnd::Enough => {
@@ -142,7 +148,7 @@ async fn ping_on(
         match heard.end {
             ProbeEnd::Enough => {}
             ProbeEnd::Open => return Stage::Stalled,
-            ProbeEnd::Closed | ProbeEnd::Broken(_) => return Stage::Closed,
+            ProbeEnd::Closed | ProbeEnd::Broken(_) => return Stage::CutOff,
         }
     }
     Stage::Whole

@@ -60,6 +60,7 @@ pub(super) const CHECK: Check = Check {
         &codes::CONNECT_TOO_LONG,
         &codes::REFUSED,
         &silence::codes::CLOSED,
+        &silence::codes::CUT_OFF,
         &silence::codes::NO_ANSWER,
         &silence::codes::LARGE_PACKETS_LOST,
     ],
