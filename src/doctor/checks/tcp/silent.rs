@@ -80,7 +80,7 @@ fn queue_full(address: SocketAddr, owner: &Process) -> Finding {
     };
     let finding = codes::QUEUE_FULL
         .finding(format!(
-            "{name} (pid {}) listens on {address} but takes no more connections: it {state}.",
+            "The connection to {address} times out: {name} (pid {}), which listens there, takes no more connections; it {state}.",
             owner.pid
         ))
         .because("The system keeps new connections in a queue until the process takes them, and drops what does not fit into it.")
