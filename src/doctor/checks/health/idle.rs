@@ -49,12 +49,15 @@ pub(super) async fn look(examination: &mut Examination<'_>) {
             default_secs * 3 / 2
         ),
     );
+    // Newer servers may have another interval for WebSocket, which is shown nowhere: there is nothing to ask for.
+    let version = examination.learned.info.as_ref();
+    if has_websocket_interval(version.map_or("", |info| info.version.as_str())) {
+        return;
+    }
     let Some(interval) = ping_interval(examination).await else {
         return;
     };
-    let version = examination.learned.info.as_ref();
-    let version = version.map_or("", |info| info.version.as_str());
-    if let Some(finding) = judge(&front, examination.target, interval, version) {
+    if let Some(finding) = judge(&front, examination.target, interval) {
         examination.find(finding);
     }
 }
@@ -97,10 +100,9 @@ fn interval_in(varz: &serde_json::Value, server_id: &str) -> Option<Duration> {
     is_same.then_some(Duration::from_nanos(nanos))
 }
 
-fn judge(front: &Proxy, target: &Target, interval: Duration, version: &str) -> Option<Finding> {
+fn judge(front: &Proxy, target: &Target, interval: Duration) -> Option<Finding> {
     let (default, directive) = front.idle_default()?;
-    // Newer servers may have another interval for WebSocket, which is shown nowhere.
-    if interval < default || has_websocket_interval(version) {
+    if interval < default {
         return None;
     }
     let (name, place) = (front.name(), target.host_and_port());
@@ -148,7 +150,7 @@ mod tests {
             text: "nginx/1.22.1".to_owned(),
         };
         let interval = Duration::from_secs(interval_secs);
-        judge(&nginx, &Target::local(), interval, version).is_some()
+        !has_websocket_interval(version) && judge(&nginx, &Target::local(), interval).is_some()
     }
 
     #[test]
