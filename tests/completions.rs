@@ -4,17 +4,7 @@ use std::process::{Command, Stdio};
 
 use natsbench::cli::exit;
 
-use crate::harness::Natsbench;
-
-const COMMANDS: [&str; 7] = [
-    "pub",
-    "sub",
-    "latency",
-    "doctor",
-    "broker",
-    "completions",
-    "man",
-];
+use crate::harness::{COMMANDS, Natsbench};
 
 fn script(shell: &str) -> String {
     let finished = Natsbench::new(["completions", shell])

@@ -2,17 +2,7 @@
 
 use natsbench::cli::exit;
 
-use crate::harness::{Natsbench, VARIABLES};
-
-const COMMANDS: [&str; 7] = [
-    "pub",
-    "sub",
-    "latency",
-    "doctor",
-    "broker",
-    "completions",
-    "man",
-];
+use crate::harness::{COMMANDS, Natsbench, VARIABLES};
 
 fn help(args: &[&str]) -> String {
     let finished = Natsbench::new(args)

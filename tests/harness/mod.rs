@@ -23,7 +23,7 @@ pub(crate) use dialing::{dial_options, noise};
 pub(crate) use fake_broker::FakeBroker;
 pub(crate) use fault_proxy::{Cut, Direction, FaultProxy};
 pub(crate) use jwt::Operator;
-pub(crate) use natsbench::{Finished, Natsbench, Running, VARIABLES};
+pub(crate) use natsbench::{COMMANDS, Finished, Natsbench, Running, VARIABLES};
 pub(crate) use node::Node;
 pub(crate) use proxy::{Proxy, free_port};
 pub(crate) use raw_client::{Feed, RawClient};

@@ -13,6 +13,17 @@ use tempfile::TempDir;
 
 use super::{DEADLINE, eventually};
 
+/// Every subcommand, in the order of the help.
+pub(crate) const COMMANDS: [&str; 7] = [
+    "pub",
+    "sub",
+    "latency",
+    "doctor",
+    "broker",
+    "completions",
+    "man",
+];
+
 /// Every variable of the environment that a flag can be given by.
 pub(crate) const VARIABLES: [&str; 12] = [
     "NATS_URL",
