@@ -13,6 +13,23 @@ use crate::report::message::harmless;
 /// Longest `Server` or `Via` that is shown.
 const MAX_TEXT_CHARS: usize = 60;
 
+/// What a `location` of nginx needs to pass a WebSocket handshake on.
+pub(crate) const NGINX_PASSES_UPGRADE: [&str; 3] = [
+    "proxy_http_version 1.1;",
+    "proxy_set_header Upgrade $http_upgrade;",
+    "proxy_set_header Connection \"upgrade\";",
+];
+
+/// The same lines within a whole `location`.
+pub(crate) fn nginx_location(path: &str, proxy_pass: &str) -> Vec<String> {
+    let inner = std::iter::once(proxy_pass).chain(NGINX_PASSES_UPGRADE);
+    let inner = inner.map(|line| format!("  {line}"));
+    std::iter::once(format!("location {path} {{"))
+        .chain(inner)
+        .chain(["}".to_owned()])
+        .collect()
+}
+
 /// Proxies, gateways and web servers that are known by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProxyKind {

@@ -4,7 +4,7 @@ use tokio::join;
 use tokio::task::JoinSet;
 
 use crate::doctor::code::Code;
-use crate::doctor::front::ProxyKind;
+use crate::doctor::front::{ProxyKind, nginx_location};
 use crate::doctor::http::again::{Asker, Outcome, url_of};
 use crate::doctor::http::answer::{Case, path_of};
 use crate::results::doctor::{Certainty, Finding, Severity};
@@ -220,18 +220,12 @@ pub(crate) fn not_found(case: &Case<'_>, seen: &Seen) -> Finding {
         )
     };
     match case.proxy.as_ref().map(|proxy| proxy.kind) {
-        Some(ProxyKind::Nginx) => finding.paste(
-            "Or add them to nginx:",
-            &[
-                &format!("server_name {};", case.target.host),
-                &format!("location {path} {{"),
-                "  proxy_pass http://127.0.0.1:8443;",
-                "  proxy_http_version 1.1;",
-                "  proxy_set_header Upgrade $http_upgrade;",
-                "  proxy_set_header Connection \"upgrade\";",
-                "}",
-            ],
-        ),
+        Some(ProxyKind::Nginx) => {
+            let mut lines = vec![format!("server_name {};", case.target.host)];
+            lines.extend(nginx_location(path, "proxy_pass http://127.0.0.1:8443;"));
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            finding.paste("Or add them to nginx:", &lines)
+        }
         _ => finding
             .remedy("Or add a route for this name and path to the WebSocket port of nats-server."),
     }

@@ -5,6 +5,7 @@ use crate::doctor::code::Code;
 use crate::doctor::elsewhere::{Served, find_websocket, url_at};
 use crate::doctor::examination::Examination;
 use crate::doctor::fingerprint::{NatsPort, Protocol, Speaker};
+use crate::doctor::front::nginx_location;
 use crate::doctor::neighbours::Neighbours;
 use crate::doctor::words::short;
 use crate::net::target::{Scheme, Target};
@@ -223,16 +224,11 @@ fn passed_on(target: &Target, port: NatsPort, info: &ServerInfo, right: &Right) 
         |served| served.address.port().to_string(),
     );
     let upstream = format!("proxy_pass http://127.0.0.1:{port};");
+    let lines = nginx_location("/", &upstream);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     finding.paste(
         "Let the proxy pass it on to the port of the `websocket` block; in nginx:",
-        &[
-            "location / {",
-            &format!("  {upstream}"),
-            "  proxy_http_version 1.1;",
-            "  proxy_set_header Upgrade $http_upgrade;",
-            "  proxy_set_header Connection \"upgrade\";",
-            "}",
-        ],
+        &lines,
     )
 }
 

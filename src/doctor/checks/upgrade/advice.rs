@@ -1,6 +1,6 @@
 //! Lines of configuration for each proxy.
 
-use crate::doctor::front::{Proxy, ProxyKind};
+use crate::doctor::front::{NGINX_PASSES_UPGRADE, Proxy, ProxyKind};
 use crate::doctor::http::again::{Direct, url_of};
 use crate::doctor::words::short;
 use crate::net::target::Scheme;
@@ -35,12 +35,10 @@ pub(super) fn pass_upgrade_on(
             .paste(
                 format!("In the nginx `location {path}` that leads to nats-server:"),
                 &[
-                    "proxy_http_version 1.1;",
-                    "proxy_set_header Upgrade $http_upgrade;",
-                    "proxy_set_header Connection \"upgrade\";",
-                    "proxy_set_header Host $http_host;",
-                    "proxy_read_timeout 3600s;",
-                ],
+                    &NGINX_PASSES_UPGRADE[..],
+                    &["proxy_set_header Host $http_host;", "proxy_read_timeout 3600s;"],
+                ]
+                .concat(),
             )
             .remedy("Then: nginx -t && nginx -s reload"),
         ProxyKind::Apache => finding.paste(
@@ -85,11 +83,7 @@ pub(super) fn pass_upgrade_on(
         ),
         _ => finding.paste(
             "Have the proxy pass these headers on as they came, over HTTP/1.1; in nginx, for one:",
-            &[
-                "proxy_http_version 1.1;",
-                "proxy_set_header Upgrade $http_upgrade;",
-                "proxy_set_header Connection \"upgrade\";",
-            ],
+            &NGINX_PASSES_UPGRADE,
         ),
     }
 }

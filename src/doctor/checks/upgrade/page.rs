@@ -5,7 +5,7 @@ use tokio::join;
 
 use crate::doctor::checks::upgrade::advice::point_at;
 use crate::doctor::code::Code;
-use crate::doctor::front::{Proxy, ProxyKind};
+use crate::doctor::front::{NGINX_PASSES_UPGRADE, Proxy, ProxyKind};
 use crate::doctor::http::again::{Asker, Outcome, url_of};
 use crate::doctor::http::answer::{Case, words};
 use crate::doctor::http::paths::{self, wrong_path};
@@ -197,13 +197,12 @@ fn remedy_with_port(
             .paste(
                 format!("In the nginx `location {}`:", case.path()),
                 &[
-                    &format!(
+                    &[&*format!(
                         "proxy_pass {http}://127.0.0.1:{port};   # with the host that is there now"
-                    ),
-                    "proxy_http_version 1.1;",
-                    "proxy_set_header Upgrade $http_upgrade;",
-                    "proxy_set_header Connection \"upgrade\";",
-                ],
+                    )],
+                    &NGINX_PASSES_UPGRADE[..],
+                ]
+                .concat(),
             )
             .remedy("Then: nginx -t && nginx -s reload"),
         _ => finding.remedy(format!(
