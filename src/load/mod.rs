@@ -16,4 +16,5 @@ pub mod plan;
 pub mod publish;
 pub mod publisher;
 pub mod receiver;
+pub mod status;
 pub mod subscribe;

@@ -1,11 +1,13 @@
 //! What a run is asked to do: plain data, made by the command line and read by the engine.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::measure::slo::Objective;
 use crate::net::dial::DialOptions;
 use crate::net::target::Target;
+use crate::protocol::Credentials;
 use crate::rounds::{ExtrasForm, GameMix, Route};
 use crate::units::{Rate, RateLimit};
 
@@ -28,6 +30,41 @@ impl PublishClient {
     }
 }
 
+/// Reads the credentials once more; an error says why they cannot be read now.
+pub type ReadCredentials = Arc<dyn Fn() -> Result<Credentials, String> + Send + Sync>;
+
+/// What is done about a connection that is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReconnectPolicy {
+    /// Between two attempts, on average; each wait is drawn between half and one and a half of it.
+    pub wait: Duration,
+    /// Attempts of one outage; `None` is for ever, 0 is not to reconnect at all.
+    pub max_attempts: Option<u64>,
+    /// After so much silence the server is asked for a sign of life; after as much again the connection is given up.
+    pub ping_interval: Duration,
+}
+
+impl Default for ReconnectPolicy {
+    /// For ever, a second between attempts, as the clients of the system do it.
+    fn default() -> Self {
+        Self {
+            wait: Duration::from_secs(1),
+            max_attempts: None,
+            ping_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What happens to rounds that fall due while their connection is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhileDown {
+    /// They are sent when it is back, with their intended time.
+    #[default]
+    Send,
+    /// They are left out, and counted.
+    Skip,
+}
+
 /// Where to connect: the servers in order of preference, and how.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -35,6 +72,10 @@ pub struct Endpoint {
     pub servers: Vec<Target>,
     /// How to connect to each.
     pub dial: DialOptions,
+    /// What to do when a connection is lost.
+    pub reconnect: ReconnectPolicy,
+    /// Where the credentials come from, when they can change: a file is read again before each attempt to reconnect.
+    pub read_credentials: Option<ReadCredentials>,
 }
 
 /// The rounds to publish.
@@ -84,6 +125,8 @@ pub struct PublishPlan {
     pub extent: Extent,
     /// How long to wait for blocked writes and for the broker's confirmation at the end.
     pub drain: Duration,
+    /// What happens to rounds that fall due while their connection is down.
+    pub while_down: WhileDown,
 }
 
 /// A `latency` run.
@@ -109,6 +152,8 @@ pub struct LatencyPlan {
     pub warmup: Duration,
     /// How long to wait for what is in flight.
     pub drain: Duration,
+    /// What happens to rounds that fall due while their connection is down.
+    pub while_down: WhileDown,
     /// What the run is judged by.
     pub objectives: Vec<Objective>,
 }
@@ -128,4 +173,6 @@ pub struct SubscribePlan {
     pub count: Option<u64>,
     /// End after this time.
     pub duration: Option<Duration>,
+    /// Read no faster than so many bytes a second, to act as a slow consumer; 0 reads nothing at all.
+    pub stall: Option<u64>,
 }

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::slo::{Metric, Objective};
+use crate::results::outages::Outage;
 use crate::units::{format_decimal, format_nanos, format_percent};
 
 pub use crate::measure::slo::Verdict;
 
 pub mod doctor;
+pub mod outages;
 #[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(test)]
@@ -31,8 +33,10 @@ pub enum Ended {
     Completed,
     /// By a signal.
     Interrupted,
-    /// A connection was lost in mid-run.
+    /// A connection was lost in mid-run, for good.
     ConnectionLost,
+    /// Not yet: this is what was known at a checkpoint.
+    Unfinished,
 }
 
 /// The result of a run.
@@ -69,6 +73,12 @@ pub struct RunResult {
     pub duration_ns: u64,
     /// How it ended.
     pub ended: Ended,
+    /// Outages of its connections, in the order in which they began; the first few thousand.
+    #[serde(default)]
+    pub outages: Vec<Outage>,
+    /// How many there were.
+    #[serde(default)]
+    pub n_outages: u64,
     /// Why the verdict is no pass.
     pub reasons: Vec<String>,
     /// Response latencies, in buckets of growing width.
@@ -129,9 +139,19 @@ pub struct Load {
     pub expected: Option<u64>,
     /// Arrived, each counted once a subscriber.
     pub received: u64,
-    /// Expected and not arrived.
+    /// Expected, known to have reached the broker, and not arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// Where messages are received: expected and not arrived, but nobody knows whether they reached the broker. Where they
+    /// are only sent: handed to the kernel, and never acknowledged by the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_doubt: Option<u64>,
+    /// Planned, fallen due while the broker was away, and left out because `--while-down skip` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u64>,
+    /// Planned, and neither sent nor skipped: the run ended before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_sent: Option<u64>,
     /// Further copies.
     pub duplicated: u64,
     /// Arrived after a later one.
@@ -170,9 +190,12 @@ pub struct StreamLoad {
     pub expected: Option<u64>,
     /// Arrived.
     pub received: u64,
-    /// Expected and not arrived.
+    /// Expected, known to have reached the broker, and not arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// As in [`Load::in_doubt`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_doubt: Option<u64>,
     /// Further copies.
     pub duplicated: u64,
     /// Arrived after a later one.
@@ -189,8 +212,11 @@ pub struct SubscriberLoad {
     pub expected: Option<u64>,
     /// Arrived.
     pub received: u64,
-    /// Expected and not arrived.
+    /// Expected, known to have reached the broker, and not arrived.
     pub lost: u64,
+    /// Expected and not arrived, and perhaps never with the broker.
+    #[serde(default)]
+    pub in_doubt: u64,
     /// Further copies.
     pub duplicated: u64,
     /// Arrived after a later one.
