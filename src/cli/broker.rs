@@ -9,7 +9,8 @@ use clap::Args;
 use crate::cli::connection::parse_target;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::output::{run_interruptible, write_stdout};
+use crate::cli::interrupt::run_interruptible;
+use crate::cli::output::write_stdout;
 use crate::net::managed_server::{
     FindServer, ManagedServer, ManagedServerConfig, Port, Ports, find_server,
 };

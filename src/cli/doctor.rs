@@ -18,7 +18,7 @@ use crate::cli::ColorWhen;
 use crate::cli::broker::beside_local_broker;
 use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::CliError;
-use crate::cli::output::run_interruptible;
+use crate::cli::interrupt::run_interruptible;
 use crate::doctor::check::CheckId;
 use crate::doctor::plan::Plan;
 use crate::doctor::runner::examine;

@@ -10,9 +10,8 @@ use crate::cli::broker::beside_local_broker;
 use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::output::{
-    OutputArgs, exit_code, run_interruptible, write_more_to_stdout, write_stdout,
-};
+use crate::cli::interrupt::run_interruptible;
+use crate::cli::output::{OutputArgs, exit_code, write_more_to_stdout, write_stdout};
 use crate::cli::rounds::{ExtrasArg, RoundsArgs, RouteArg};
 use crate::load::latency::Watch;
 use crate::load::outcome;
