@@ -29,6 +29,7 @@ mod malformed;
 mod memory;
 mod omission;
 mod output;
+mod output_files;
 mod permissions;
 mod pub_command;
 mod secrets;

@@ -176,8 +176,8 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
     })?;
     // Each is tried, whatever becomes of the other: a full disk must not take the report with it.
     let printed = args.output.print(&result, color);
-    if let Some(file) = save {
-        file.replace(&saved_json(&result)?)?;
+    if let Some(mut file) = save {
+        file.replace(&saved_json(&result)?, true)?;
     }
     printed?;
     Ok(exit_code(&result))
@@ -189,8 +189,8 @@ fn begin_log(
     log: &mut Option<HdrLog<File>>,
     started_s: f64,
 ) -> io::Result<()> {
-    if let Some(file) = file.take().as_mut().and_then(OutputFile::take_empty) {
-        *log = Some(HdrLog::begin(file, started_s)?);
+    if let Some(file) = file.take() {
+        *log = Some(HdrLog::begin(file.take_empty()?, started_s)?);
     }
     Ok(())
 }

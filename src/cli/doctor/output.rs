@@ -108,8 +108,9 @@ impl DoctorOutputArgs {
         };
         let printed = rendered(&result, self.format(), color).and_then(|text| write_stdout(&text));
         // Each is tried, whatever becomes of the other: a full disk must not take the report with it.
-        if let Some(file) = save {
-            file.replace(&rendered(&result, DoctorFormat::Json, ColorWhen::Never)?)?;
+        if let Some(mut file) = save {
+            let json = rendered(&result, DoctorFormat::Json, ColorWhen::Never)?;
+            file.replace(&json, true)?;
         }
         printed?;
         if self.format == FormatArg::Github
