@@ -1,13 +1,21 @@
 //! Signals and closed pipes: a run that is interrupted still says what it measured, and a reader that has seen
 //! enough is a normal end.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use natsbench::cli::exit;
-use rustix::process::Signal;
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
-use crate::harness::{Broker, Natsbench, eventually};
+use crate::harness::{Broker, Natsbench, eventually, pass_time};
 
 /// Starts a command that would run for an hour, and waits until the broker has something of it.
 fn started(broker: &Broker, args: &[&str]) -> crate::harness::Running {
@@ -110,7 +118,7 @@ fn a_second_signal_ends_at_once() {
     // A broker that is frozen delivers nothing more, so that the drain would last its hour.
     broker.signal(Signal::STOP);
     run.signal(Signal::INT);
-    run.stderr_line("once again ends it");
+    run.stderr_line("once again leaves at once with what is known");
     run.signal(Signal::INT);
     let finished = run.wait().exits(exit::INTERRUPTED);
     broker.signal(Signal::CONT);
@@ -225,6 +233,147 @@ fn results_and_help_into_a_closed_pipe_are_a_normal_end() {
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
     }
+}
+
+/// A standard output, and the end of it that a reader would hold.
+fn output_and_reader(is_socket: bool) -> (OwnedFd, OwnedFd) {
+    if is_socket {
+        let (output, reader) = UnixStream::pair().unwrap();
+        (output.into(), reader.into())
+    } else {
+        let (reader, output) = std::io::pipe().unwrap();
+        (output.into(), reader.into())
+    }
+}
+
+#[test]
+fn a_run_whose_report_nobody_reads_any_more_stops() {
+    let latency = [
+        "latency",
+        "--warmup",
+        "0s",
+        "--duration",
+        "1h",
+        "--save",
+        "result.json",
+    ];
+    for (args, is_socket) in [(&latency[..], false), (&latency, true), (&["pub"], false)] {
+        let broker = Broker::monitored();
+        let url = broker.ws_url();
+        let (output, reader) = output_and_reader(is_socket);
+        let run = Natsbench::new([args, &["-s", &url]].concat());
+        let (mut command, home) = run.into_command();
+        let mut run = Guarded(
+            command
+                .stdout(output)
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
+        // The command keeps its copy of the output, which changes nothing: the reader is what goes.
+        broker.await_published(1);
+        drop(reader);
+        assert_eq!(run.code(), Some(i32::from(exit::INTERRUPTED)), "{args:?}");
+        if let Ok(saved) = fs::read(home.path().join("result.json")) {
+            let result: Value = serde_json::from_slice(&saved).unwrap();
+            assert_eq!(result["ended"], "interrupted", "{args:?}");
+            assert_eq!(result["load"]["received"], result["load"]["sent"]);
+        }
+    }
+}
+
+#[test]
+fn a_subscriber_without_messages_sees_that_nobody_reads() {
+    for (args, code) in [
+        // It has no lines, so its output is the report, which it can no longer give.
+        (&["sub", "rounds.>", "--stats"][..], exit::INTERRUPTED),
+        // Its output were lines, of which the reader has seen enough; none has come.
+        (&["sub", "rounds.>"], exit::INCONCLUSIVE),
+    ] {
+        let broker = Broker::monitored();
+        let url = broker.ws_url();
+        let (mut command, _home) = Natsbench::new([args, &["-s", &url]].concat()).into_command();
+        let mut sub = Guarded(command.stderr(Stdio::null()).spawn().unwrap());
+        broker.await_subscriptions(2);
+        drop(sub.0.stdout.take());
+        assert_eq!(sub.code(), Some(i32::from(code)), "{args:?}");
+    }
+}
+
+#[test]
+fn a_run_that_was_never_read_or_writes_to_a_file_runs_to_its_end() {
+    let broker = Broker::start();
+    let url = broker.ws_url();
+    let args = [
+        "latency",
+        "--slo",
+        "lost==0",
+        "--warmup",
+        "0s",
+        "--duration",
+        "1s",
+        "-q",
+        "-s",
+        &url,
+    ];
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let file = tempfile::tempfile().unwrap();
+    for output in [Stdio::from(closed), Stdio::from(file), Stdio::null()] {
+        let (mut command, _home) = Natsbench::new(args).into_command();
+        let status = command.stdout(output).status().unwrap();
+        assert_eq!(status.code(), Some(i32::from(exit::PASSED)));
+    }
+}
+
+#[test]
+fn a_broker_goes_on_when_nobody_reads() {
+    let args = ["broker", "--websocket-port=0", "--client-port=0"];
+    let args = [&args[..], &["--monitoring-port=0"]].concat();
+    let (mut command, _home) = Natsbench::new(args).into_command();
+    let mut broker = Guarded(command.stderr(Stdio::null()).spawn().unwrap());
+    let first = broker.first_line();
+    assert!(first.contains("is running"), "{first}");
+    // Two looks at the output would see that its reader has gone.
+    pass_time(Duration::from_millis(600));
+    assert!(broker.0.try_wait().unwrap().is_none());
+    kill_process(Pid::from_child(&broker.0), Signal::INT).unwrap();
+    assert_eq!(broker.code(), Some(i32::from(exit::PASSED)));
+}
+
+/// A pipe with a reader that never reads, and no room.
+fn full_pipe(path: &Path) -> File {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).custom_flags(flags);
+    let mut pipe = options.open(path).unwrap();
+    while pipe.write(&[b'x'; 4096]).is_ok() {}
+    let error = pipe.write(b"x").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    pipe
+}
+
+#[test]
+fn a_third_signal_ends_the_process_whatever_it_is_doing() {
+    let broker = Broker::start();
+    let url = broker.ws_url();
+    let args = ["latency", "--warmup", "0s", "--duration", "100ms"];
+    let args = [&args[..], &["-q", "--save", "pipe", "-s", &url]].concat();
+    let run = Natsbench::new(args);
+    let _pipe = full_pipe(&run.home().join("pipe"));
+    let run = run.spawn();
+    // What is printed last; now it waits for the pipe.
+    run.stdout_line("received");
+    // Different ones: signals of a kind that come at the same moment are one.
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        run.signal(signal);
+    }
+    let finished = run.wait().exits(exit::INTERRUPTED);
+    assert_eq!(
+        finished.stderr,
+        "error: interrupted three times: ended without a whole result\n"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cli::connection::parse_target;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::interrupt::run_interruptible;
+use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::cli::output::write_stdout;
 use crate::net::managed_server::{
     FindServer, ManagedServer, ManagedServerConfig, Port, Ports, find_server,
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &BrokerArgs) -> Result<u8, CliError> {
         websocket: port(args.websocket_port),
         monitoring: Some(port(args.monitoring_port)),
     };
-    run_interruptible(async |stop| {
+    run_interruptible(Unread::IsIgnored, async |interrupt| {
         let mut server = start(config).await?;
         let monitoring = server
             .monitoring_url()
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &BrokerArgs) -> Result<u8, CliError> {
         )?;
         // Both are cancel-safe.
         tokio::select! {
-            () = stop.cancelled() => {}
+            () = interrupt.stop.cancelled() => {}
             status = server.wait() => {
                 let log = server.log_tail();
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());

@@ -18,7 +18,7 @@ use crate::cli::ColorWhen;
 use crate::cli::broker::beside_local_broker;
 use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::CliError;
-use crate::cli::interrupt::run_interruptible;
+use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::doctor::check::CheckId;
 use crate::doctor::plan::Plan;
 use crate::doctor::runner::examine;
@@ -140,11 +140,11 @@ pub(crate) fn run(args: &DoctorArgs, color: ColorWhen) -> Result<u8, CliError> {
     args.check()?;
     let Asked { plan, servers } = plan::of(args)?;
     let save = args.output.open_save()?;
-    let result = run_interruptible(async |stop| {
+    let result = run_interruptible(Unread::IsIgnored, async |interrupt| {
         beside_local_broker(args.connection.local_broker, async |local| {
             let servers = local.map_or(servers, |local| vec![local]);
             let activity = args.output.activity();
-            Ok(examine_all(plan, servers, &stop, activity).await)
+            Ok(examine_all(plan, servers, &interrupt.stop, activity).await)
         })
         .await
     })?;

@@ -13,7 +13,7 @@ use crate::cli::ColorWhen;
 use crate::cli::broker::beside_local_broker;
 use crate::cli::connection::{ConnectionArgs, parse_target};
 use crate::cli::error::CliError;
-use crate::cli::interrupt::run_interruptible;
+use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::cli::output::{OutputArgs, exit_code, saved_json};
 use crate::cli::output_file::OutputFile;
 use crate::cli::rounds::{RoundsArgs, RouteArg};
@@ -162,7 +162,7 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
         ));
     }
     args.rounds.warn(color);
-    let result = run_interruptible(async |stop| {
+    let result = run_interruptible(Unread::Stops, async |interrupt| {
         beside_local_broker(args.connection.local_broker, async |local| {
             if let Some(target) = local {
                 plan.subscribe_at.servers = vec![target.clone()];
@@ -170,7 +170,7 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
                     plan.publish_at.servers = vec![target];
                 }
             }
-            measure(args, &plan, hdr, stop).await
+            measure(args, &plan, hdr, interrupt.stop).await
         })
         .await
     })?;

@@ -10,7 +10,7 @@ use crate::cli::broker::beside_local_broker;
 use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit;
-use crate::cli::interrupt::run_interruptible;
+use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::cli::output::{OutputArgs, exit_code, write_more_to_stdout, write_stdout};
 use crate::cli::rounds::{ExtrasArg, RoundsArgs, RouteArg};
 use crate::load::latency::Watch;
@@ -106,14 +106,14 @@ pub(crate) fn run(args: &PubArgs, color: ColorWhen) -> Result<u8, CliError> {
     if args.dry_run {
         return dry_run(&plan);
     }
-    let result = run_interruptible(async |stop| {
+    let result = run_interruptible(Unread::Stops, async |interrupt| {
         beside_local_broker(args.connection.local_broker, async |local| {
             if let Some(target) = local {
                 plan.endpoint.servers = vec![target];
             }
             let mut progress = args.output.progress();
             let watch = Watch {
-                stop,
+                stop: interrupt.stop,
                 on_progress: &mut |snapshot| progress.update(snapshot),
                 on_interval: &mut |_| {},
             };

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::ColorWhen;
 use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::CliError;
-use crate::cli::interrupt::run_interruptible;
+use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::cli::output::{OutputArg, OutputArgs, exit_code, stderr_style, warn};
 use crate::load::latency::Watch;
 use crate::load::observer::Lines;
@@ -20,6 +20,7 @@ use crate::load::plan::SubscribePlan;
 use crate::load::subscribe;
 use crate::report::message::LineFormat;
 use crate::report::write_short;
+use crate::results::Ended;
 use crate::subject::{Pattern, TrapKind};
 use crate::units::parse_duration;
 
@@ -163,10 +164,10 @@ pub(crate) fn run(args: &SubArgs, color: ColorWhen) -> Result<u8, CliError> {
     args.warn(color);
     let lines = args.lines();
     let has_lines = lines.is_some();
-    let result = run_interruptible(async |stop| {
+    let result = run_interruptible(Unread::Stops, async |interrupt| {
         let mut progress = args.output.progress();
         let watch = Watch {
-            stop,
+            stop: interrupt.stop,
             // Lines on the same terminal already show that something happens.
             on_progress: &mut |snapshot| {
                 if !has_lines {
@@ -177,7 +178,12 @@ pub(crate) fn run(args: &SubArgs, color: ColorWhen) -> Result<u8, CliError> {
         };
         let observed = subscribe::run(&plan, lines, watch).await;
         progress.finish();
-        Ok(outcome::of_subscribe(&plan, &observed?))
+        let mut result = outcome::of_subscribe(&plan, &observed?);
+        if has_lines && interrupt.unread.is_cancelled() && result.ended == Ended::Interrupted {
+            // Whoever read the lines has seen enough, as when the next line meets the closed pipe.
+            result.ended = Ended::Completed;
+        }
+        Ok(result)
     })?;
     if has_lines {
         // Lines are the output; the summary is a hint beside them.

@@ -6,6 +6,7 @@
 
 pub mod accounting;
 pub mod connecting;
+pub mod interrupt;
 pub mod latency;
 pub mod lateness;
 pub mod links;
