@@ -7,8 +7,12 @@ use super::{
     RunResult, SCHEMA, SloResult, StreamLoad, SubscriberLoad, Trust, Verdict,
 };
 
+mod outages;
+
+pub(crate) use outages::{checkpoint, gave_up, restarted};
+
 /// Every fixed result, by name.
-pub(crate) fn all() -> [(&'static str, RunResult); 6] {
+pub(crate) fn all() -> [(&'static str, RunResult); 9] {
     [
         ("pass", pass()),
         ("fail", fail()),
@@ -16,6 +20,9 @@ pub(crate) fn all() -> [(&'static str, RunResult); 6] {
         ("silent", silent()),
         ("pub", publish()),
         ("sub", subscribe()),
+        ("restarted", restarted()),
+        ("gave_up", gave_up()),
+        ("checkpoint", checkpoint()),
     ]
 }
 
@@ -52,6 +59,7 @@ pub(crate) fn pass() -> RunResult {
                 expected: Some(2_000),
                 received: 2_000,
                 lost: 0,
+                in_doubt: 0,
                 duplicated: 0,
                 reordered: 0,
             }],
@@ -74,6 +82,8 @@ pub(crate) fn pass() -> RunResult {
         started_at: "2024-01-15T10:30:00.000Z".to_owned(),
         duration_ns: 12_345_678_901,
         ended: Ended::Completed,
+        outages: Vec::new(),
+        n_outages: 0,
         reasons: Vec::new(),
         histogram: Some(bars()),
         settings: settings(&[("rate", "200/s"), ("duration", "10 s"), ("route", "game")]),
@@ -117,6 +127,7 @@ pub(crate) fn fail() -> RunResult {
         expected: Some(2_000),
         received: 1_982,
         lost: 18,
+        in_doubt: 0,
         duplicated: 2,
         reordered: 1_204,
     }];
@@ -358,6 +369,7 @@ fn stream(subject: &str, received: u64, lost: u64) -> StreamLoad {
         expected: Some(received + lost),
         received,
         lost: Some(lost),
+        in_doubt: None,
         duplicated: 0,
         reordered: 0,
     }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::fixtures;
+use super::outages::CauseKind;
 use super::published_schema::PublishedSchema;
-use super::{LatencyStats, RunResult, SCHEMA};
+use super::{Ended, LatencyStats, RunResult, SCHEMA};
 
 const SCHEMA_FILE: &str = include_str!("../../schemas/natsbench.result-1.schema.json");
 const SCHEMA_ID: &str = "urn:natsbench:result:1";
@@ -130,6 +131,89 @@ fn a_result_with_a_wrong_value_is_refused() {
             json.pointer(pointer)
         );
     }
+}
+
+#[test]
+fn an_outage_that_says_too_little_or_something_wrong_is_refused() {
+    let result = fixtures::restarted();
+    assert_eq!(refusal(&json_of(&result)), None);
+    for pointer in [
+        "/outages/0/role",
+        "/outages/0/idx",
+        "/outages/0/cause",
+        "/outages/0/cause/kind",
+        "/outages/0/cause/text",
+        "/outages/0/started_ns",
+        "/outages/0/attempts",
+        "/outages/0/failed",
+        "/outages/0/failed/0/error",
+        "/outages/0/failed/0/after_ns",
+    ] {
+        assert!(refusal(&without(&result, pointer)).is_some(), "{pointer}");
+    }
+    for (pointer, value) in [
+        ("/outages/0/role", json!("proxy")),
+        ("/outages/0/cause/kind", json!("boredom")),
+        ("/outages/0/cause/close_code", json!(70_000)),
+        ("/outages/0/started_ns", json!(-1)),
+        ("/outages/0/duration_ns", json!(null)),
+        ("/outages/0/is_other_server", json!("yes")),
+        ("/outages/0/lost", json!(-3)),
+        ("/outages", json!({})),
+        ("/n_outages", json!(-1)),
+        ("/load/in_doubt", json!(1.5)),
+        ("/load/skipped", json!("some")),
+        ("/load/streams/0/in_doubt", json!(-1)),
+        ("/load/subscribers/0/in_doubt", json!(null)),
+    ] {
+        assert!(
+            refusal(&changed(&result, pointer, value)).is_some(),
+            "{pointer}"
+        );
+    }
+}
+
+#[test]
+fn every_role_cause_and_end_is_in_the_schema() {
+    let mut result = fixtures::restarted();
+    for kind in [
+        CauseKind::ServerError,
+        CauseKind::CloseFrame,
+        CauseKind::Eof,
+        CauseKind::Reset,
+        CauseKind::Timeout,
+        CauseKind::SlowConsumer,
+        CauseKind::Protocol,
+        CauseKind::Io,
+        CauseKind::Library,
+    ] {
+        result.outages[0].cause.kind = kind;
+        assert_eq!(refusal(&json_of(&result)), None, "{kind:?}");
+    }
+    for ended in [
+        Ended::Completed,
+        Ended::Interrupted,
+        Ended::ConnectionLost,
+        Ended::Unfinished,
+    ] {
+        result.ended = ended;
+        assert_eq!(refusal(&json_of(&result)), None, "{ended:?}");
+    }
+}
+
+#[test]
+fn a_result_that_was_saved_before_there_were_outages_still_reads() {
+    let mut json = json_of(&fixtures::pass());
+    let fields = json.as_object_mut().unwrap();
+    fields.remove("outages");
+    fields.remove("n_outages");
+    json["load"]["subscribers"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("in_doubt");
+    assert_eq!(refusal(&json), None);
+    let read: RunResult = serde_json::from_value(json).unwrap();
+    assert_eq!(read, fixtures::pass());
 }
 
 #[test]
