@@ -9,6 +9,7 @@ mod markdown;
 pub mod message;
 pub(crate) mod pointer;
 pub mod progress;
+pub mod series;
 mod table;
 
 use std::io::{self, Write};
