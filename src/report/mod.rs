@@ -1,7 +1,9 @@
 //! Results to text. A renderer takes a result and a writer; it measures nothing and decides nothing.
 
 pub mod chart;
+mod connections;
 pub mod doctor;
+pub mod events;
 mod facts;
 pub mod hdr_log;
 mod human;
