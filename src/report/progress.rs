@@ -94,6 +94,20 @@ impl Progress {
         }
     }
 
+    /// Prints a line above the bar; where no bar is drawn, it is an ordinary line. Whether a quiet run says anything is
+    /// for the caller to decide.
+    pub fn print(&self, line: &str) {
+        let write = || {
+            // There is nowhere left to say that standard error is closed.
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        };
+        match &self.bar {
+            // `ProgressBar::println` would print nothing where the bar turns out to be invisible.
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
     /// Removes the bar, so that the result stands alone.
     pub fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
