@@ -78,7 +78,7 @@ pub(super) fn said(text: &str) -> String {
 }
 
 /// A text of at most so many characters, with `...` where something was left out.
-pub(super) fn shortened(text: &str, max_chars: usize) -> String {
+fn shortened(text: &str, max_chars: usize) -> String {
     if text.chars().count() <= max_chars {
         return text.to_owned();
     }

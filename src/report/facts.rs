@@ -1,6 +1,7 @@
 //! What a report says, in words: the same for every form that people read.
 
-use crate::results::{ConnectionResult, LatencyStats, Load, RunResult, Trust, Verdict};
+use super::connections::moment_text;
+use crate::results::{ConnectionResult, Ended, LatencyStats, Load, RunResult, Trust, Verdict};
 use crate::units::{format_count, format_decimal, format_nanos, format_percent};
 
 /// The verdict in one sentence.
@@ -100,6 +101,9 @@ pub(super) fn delivery_counts(result: &RunResult) -> Vec<(&'static str, u64)> {
         ("expected", load.expected),
         ("received", of_received(load.received)),
         ("lost", load.lost),
+        ("in doubt", load.in_doubt.and_then(unusual)),
+        ("skipped", load.skipped.and_then(unusual)),
+        ("not sent", load.not_sent.and_then(unusual)),
         ("duplicated", of_received(load.duplicated)),
         ("reordered", of_received(load.reordered)),
         ("undecodable", of_received(load.undecodable)),
@@ -115,6 +119,18 @@ pub(super) fn delivery_counts(result: &RunResult) -> Vec<(&'static str, u64)> {
         .into_iter()
         .filter_map(|(name, count)| Some((name, count?)))
         .collect()
+}
+
+/// What a count means, where that is not plain from its name.
+pub(super) fn explained_counts(load: &Load) -> Option<&'static str> {
+    let has_doubt = load.in_doubt.is_some_and(|count| count > 0);
+    has_doubt.then_some("in doubt: nobody knows whether the broker ever got them")
+}
+
+/// What says that this is no end.
+pub(super) fn checkpoint(result: &RunResult) -> Option<String> {
+    let is_checkpoint = result.ended == Ended::Unfinished;
+    is_checkpoint.then(|| format!("not finished: state at {}", moment_text(result.duration_ns)))
 }
 
 /// Where messages were lost, the worst first: in which streams, and for which of several subscribers.

@@ -7,10 +7,12 @@ use anstyle::{AnsiColor, Color, Style as Paint};
 use super::Style;
 use super::chart::histogram_lines;
 use super::facts::{
-    connection_parts, delivery_counts, latency_rows, losses, other_publisher, rate_line,
-    timing_parts, trust_parts, verdict_sentence, warnings,
+    checkpoint, connection_parts, delivery_counts, explained_counts, latency_rows, losses,
+    other_publisher, rate_line, timing_parts, trust_parts, verdict_sentence, warnings,
 };
+use super::outages::{self, Outages, Told};
 use super::table::{column_lines, fill, side_by_side, wrap};
+use crate::results::outages::{CauseKind, Outage};
 use crate::results::{Bar, LatencyStats, RunResult, SloResult, Verdict};
 use crate::units::{format_count, format_decimal};
 
@@ -29,6 +31,7 @@ pub(super) fn write_short(out: &mut dyn Write, result: &RunResult, style: Style)
     let mut page = Page { out, style };
     page.verdict(result)?;
     page.counts(result)?;
+    page.incidents(&outages::told(result), Told::sentence)?;
     for warning in warnings(result) {
         page.warning(warning)?;
     }
@@ -73,6 +76,9 @@ impl Page<'_> {
             let line = self.painted(&line, result.verdict);
             writeln!(self.out, "{line}")?;
         }
+        if let Some(checkpoint) = checkpoint(result) {
+            writeln!(self.out, "{checkpoint}")?;
+        }
         Ok(())
     }
 
@@ -104,6 +110,7 @@ impl Page<'_> {
     fn load(&mut self, result: &RunResult) -> io::Result<()> {
         writeln!(self.out)?;
         self.counts(result)?;
+        self.outages(result)?;
         if let Some(connection) = &result.connection {
             self.labelled("broker", &connection_parts(connection), ", ")?;
             self.labelled("connect", &timing_parts(connection), "  ")?;
@@ -123,8 +130,15 @@ impl Page<'_> {
             .map(|(name, count)| format!("{name} {}", format_count(count)))
             .collect();
         self.labelled("delivery", &counts, "  ")?;
-        for loss in losses(&result.load) {
-            self.warning(&loss)?;
+        if let Some(explained) = explained_counts(&result.load) {
+            for line in wrap(explained, self.width() - INDENT) {
+                writeln!(self.out, "{:INDENT$}{line}", "")?;
+            }
+        }
+        if !outages::explain_all_losses(result) {
+            for loss in losses(&result.load) {
+                self.warning(&loss)?;
+            }
         }
         Ok(())
     }
@@ -138,6 +152,50 @@ impl Page<'_> {
         for (idx, line) in lines.iter().enumerate() {
             let label = if idx == 0 { label } else { "" };
             writeln!(self.out, "{label:<9}  {line}")?;
+        }
+        Ok(())
+    }
+
+    /// Each incident, in full where they are few.
+    fn outages(&mut self, result: &RunResult) -> io::Result<()> {
+        const MAX_IN_FULL: usize = 2;
+        let outages = outages::told(result);
+        let paragraphs = if outages.shown.len() <= MAX_IN_FULL {
+            Told::paragraphs
+        } else {
+            Told::brief_paragraphs
+        };
+        self.incidents(&outages, paragraphs)
+    }
+
+    /// Incidents, numbered where there are several.
+    fn incidents(
+        &mut self,
+        outages: &Outages,
+        paragraphs: impl Fn(&Told) -> Vec<String>,
+    ) -> io::Result<()> {
+        let indent = if outages.shown.len() > 1 { 3 } else { 0 };
+        let room = self.width() - INDENT - indent;
+        for (idx, told) in outages.shown.iter().enumerate() {
+            let paragraphs = paragraphs(told);
+            let lines = paragraphs.iter().flat_map(|text| wrap(text, room));
+            for (line_idx, line) in lines.enumerate() {
+                let label = if (idx, line_idx) == (0, 0) {
+                    "outages"
+                } else {
+                    ""
+                };
+                let number = match line_idx {
+                    0 if indent > 0 => (idx + 1).to_string(),
+                    _ => String::new(),
+                };
+                writeln!(self.out, "{label:<9}  {number:<indent$}{line}")?;
+            }
+        }
+        let rest = outages.rest.as_ref();
+        let lines = rest.map_or_else(Vec::new, |rest| wrap(rest, self.width() - INDENT));
+        for line in lines {
+            writeln!(self.out, "{:INDENT$}{line}", "")?;
         }
         Ok(())
     }
@@ -230,6 +288,17 @@ fn objective_text(objective: &SloResult) -> String {
 /// One command that would tell more, by what this run leaves open, and the question that it answers.
 fn next_command(result: &RunResult) -> Option<[String; 2]> {
     let told = |command: &str, question: &str| Some([command.to_owned(), format!("# {question}")]);
+    // The cause is named in the report, unless the connection ended without a word.
+    let is_silent = |outage: &Outage| {
+        use CauseKind::{Eof, Library, Reset, Timeout};
+        matches!(outage.cause.kind, Eof | Library | Reset | Timeout)
+    };
+    if result.outages.iter().any(is_silent) {
+        return told(
+            "natsbench doctor --watch 10m",
+            "what ends a connection, and when",
+        );
+    }
     if result.command == "pub" {
         return told("natsbench sub 'rounds.type.*'", "see them arrive");
     }
@@ -246,7 +315,7 @@ fn next_command(result: &RunResult) -> Option<[String; 2]> {
         let half_rate = format_decimal(result.rate.target_per_s? / 2.0).replace(',', "");
         told(&format!("natsbench latency --rate {half_rate}"), question)
     };
-    if result.load.lost.is_some_and(|lost| lost > 0) {
+    if result.outages.is_empty() && result.load.lost.is_some_and(|lost| lost > 0) {
         return at_half_rate("is anything lost at half the rate?");
     }
     let is_late = |doubt: &String| doubt.starts_with("the generator");

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 
 use super::facts::{
-    connection_parts, delivery_counts, latency_rows, nanos_text, other_publisher, rate_line,
-    trust_parts, verdict_sentence, warnings,
+    checkpoint, connection_parts, delivery_counts, explained_counts, latency_rows, nanos_text,
+    other_publisher, rate_line, trust_parts, verdict_sentence, warnings,
 };
 use super::message::harmless;
-use crate::results::{LatencyStats, RunResult, SloResult, Verdict};
+use super::outages;
+use crate::results::{LatencyStats, RunResult, SloResult, StreamLoad, Verdict};
 use crate::units::format_count;
 
 pub(super) fn write(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
@@ -17,6 +18,9 @@ pub(super) fn write(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
         result.command,
         escape(&verdict_sentence(result))
     )?;
+    if let Some(checkpoint) = checkpoint(result) {
+        writeln!(out, "{checkpoint}\n")?;
+    }
     if !result.slo.is_empty() {
         let rows = result.slo.iter().map(|objective| {
             let verdict = match objective.verdict {
@@ -33,6 +37,7 @@ pub(super) fn write(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
         table(out, &["objective", "observed", "verdict"], rows)?;
     }
     load(out, result)?;
+    outages(out, result)?;
     if let Some(latency) = &result.latency {
         let columns: Vec<(&str, &LatencyStats)> = [
             ("response", &latency.response),
@@ -58,7 +63,32 @@ fn load(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
     let counts = delivery_counts(result);
     let head: Vec<&str> = counts.iter().map(|(name, _)| *name).collect();
     let row = counts.iter().map(|(_, count)| format_count(*count));
-    table(out, &head, [row.collect()])
+    table(out, &head, [row.collect()])?;
+    match explained_counts(&result.load) {
+        Some(explained) => writeln!(out, "{explained}\n"),
+        None => Ok(()),
+    }
+}
+
+/// A row for each incident.
+fn outages(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
+    let outages = outages::told(result);
+    if outages.shown.is_empty() {
+        return Ok(());
+    }
+    let rows = outages.shown.iter().map(|told| {
+        let back = told.back.join("; ");
+        let length = told.length.strip_prefix("for ").unwrap_or(&told.length);
+        [&told.at, length, &told.cause, &told.who, &back, &told.cost]
+            .map(escape)
+            .to_vec()
+    });
+    let head = ["outage at", "for", "cause", "connections", "back", "cost"];
+    table(out, &head, rows)?;
+    match outages.rest {
+        Some(rest) => writeln!(out, "{}\n", escape(&rest)),
+        None => Ok(()),
+    }
 }
 
 /// A row for each publisher and subject, as many as a document bears.
@@ -68,6 +98,8 @@ fn streams(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
     if streams.is_empty() {
         return Ok(());
     }
+    let is_in_doubt = |stream: &StreamLoad| stream.in_doubt.is_some_and(|count| count > 0);
+    let has_doubt = streams.iter().any(is_in_doubt);
     let count = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), format_count);
     let rows = streams.iter().take(MAX_ROWS).map(|stream| {
         let publisher = match stream.run.as_str() {
@@ -80,9 +112,10 @@ fn streams(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
         ];
         let received = (result.command != "pub").then_some(stream.received);
         row.extend([stream.sent, stream.expected, received, stream.lost].map(count));
+        row.extend(has_doubt.then(|| count(stream.in_doubt)));
         row
     });
-    let head = [
+    let mut head = vec![
         "publisher",
         "subject",
         "sent",
@@ -90,6 +123,7 @@ fn streams(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
         "received",
         "lost",
     ];
+    head.extend(has_doubt.then_some("in doubt"));
     table(out, &head, rows)?;
     if streams.len() > MAX_ROWS {
         writeln!(

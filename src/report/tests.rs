@@ -16,6 +16,12 @@ fn rendered(result: &RunResult, format: Format, style: Style) -> String {
     String::from_utf8(out).unwrap()
 }
 
+fn short(result: &RunResult, style: Style) -> String {
+    let mut out = Vec::new();
+    write_short(&mut out, result, style).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
 fn human(result: &RunResult) -> String {
     rendered(result, Format::Human, PLAIN)
 }
@@ -40,6 +46,19 @@ fn the_result_as_json_has_its_documented_form() {
     for (name, result) in fixtures::all() {
         let text = rendered(&result, Format::Json, PLAIN);
         insta::assert_snapshot!(format!("json_{name}"), text);
+    }
+}
+
+#[test]
+fn the_summary_beside_message_lines_has_a_sentence_for_each_incident() {
+    let of_outages = fixtures::all().into_iter();
+    for (name, result) in of_outages.filter(|(_, result)| !result.outages.is_empty()) {
+        insta::assert_snapshot!(format!("short_{name}"), short(&result, PLAIN));
+        for width in [50, 60, 80] {
+            for line in short(&result, Style { width, ..PLAIN }).lines() {
+                assert!(line.chars().count() <= usize::from(width), "{line}");
+            }
+        }
     }
 }
 
@@ -142,6 +161,12 @@ fn the_latency_report_fits_one_screen() {
         let n_lines = human(&result).lines().count();
         assert!(n_lines <= 50, "{name}: {n_lines} lines");
     }
+    // An outage of the usual kind takes a few lines more.
+    let mut result = fixtures::restarted();
+    result.outages.truncate(3);
+    result.load.lost = Some(5);
+    let n_lines = human(&result).lines().count();
+    assert!(n_lines <= 28, "{n_lines} lines");
 }
 
 #[test]
@@ -195,6 +220,34 @@ fn a_publisher_elsewhere_has_a_line_of_its_own() {
 }
 
 #[test]
+fn a_checkpoint_says_that_it_is_none_of_the_end() {
+    let mut result = fixtures::checkpoint();
+    let told = "not finished: state at 1h02m05.50s\n";
+    assert!(human(&result).contains(told));
+    assert!(short(&result, PLAIN).contains(told));
+    assert!(rendered(&result, Format::Markdown, PLAIN).contains(told));
+    result.ended = crate::results::Ended::Completed;
+    assert!(!human(&result).contains("not finished"));
+}
+
+#[test]
+fn counts_that_are_usually_zero_are_shown_where_they_are_not() {
+    let mut result = fixtures::pass();
+    let zero = Some(0);
+    result.load.in_doubt = zero;
+    (result.load.skipped, result.load.not_sent) = (zero, zero);
+    assert_eq!(human(&result), human(&fixtures::pass()));
+    result.load.in_doubt = Some(1);
+    (result.load.skipped, result.load.not_sent) = (Some(2), Some(3));
+    let text = human(&result);
+    assert!(
+        text.contains("lost 0\n           in doubt 1  skipped 2  not sent 3"),
+        "{text}"
+    );
+    assert!(text.contains("in doubt: nobody knows"), "{text}");
+}
+
+#[test]
 fn the_worst_losses_are_named_and_the_rest_is_counted() {
     let mut result = fixtures::fail();
     let row = result.load.streams[3].clone();
@@ -236,8 +289,19 @@ fn what_a_publisher_or_a_broker_wrote_cannot_drive_a_terminal_or_a_document() {
     result.trust.doubts.push(format!("again {hostile}"));
     let connection = result.connection.as_mut().unwrap();
     connection.server_version = Some(hostile.to_owned());
-    for format in [Format::Human, Format::Markdown, Format::Json] {
-        let text = rendered(&result, format, PLAIN);
+    let mut outage = fixtures::gave_up().outages.remove(0);
+    outage.cause.text = hostile.to_owned();
+    outage.failed[0].error = hostile.to_owned();
+    outage.gave_up = Some(hostile.to_owned());
+    let back = crate::results::outages::Outage {
+        duration_ns: Some(1),
+        server: Some(format!("ws://{hostile}")),
+        ..outage.clone()
+    };
+    result.outages = vec![outage, back];
+    let texts = [Format::Human, Format::Markdown, Format::Json]
+        .map(|format| rendered(&result, format, PLAIN));
+    for text in texts.iter().chain(&[short(&result, PLAIN)]) {
         assert!(!text.contains('\u{1b}'), "{text}");
         assert!(!text.contains("\n# Title"), "{text}");
     }
