@@ -140,7 +140,7 @@ mod tests {
         let expected = ReconnectPolicy {
             wait: Duration::from_millis(1),
             max_attempts: Some(0),
-            ping_interval: Duration::from_secs(120),
+            ping_interval: Duration::from_mins(2),
         };
         assert_eq!(flags.reconnect.policy(), expected);
         assert_eq!(flags.while_down.while_down(), WhileDown::Skip);
