@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use natsbench::cli::exit;
@@ -56,6 +56,27 @@ fn an_interrupted_run_prints_its_partial_result() {
         let saved = std::fs::read_to_string(finished.home().join("result.json")).unwrap();
         assert_eq!(saved, finished.stdout, "{signal:?}");
     }
+}
+
+#[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let broker = Broker::monitored();
+    let url = broker.ws_url();
+    let (command, _home) = Natsbench::new(["pub", "--rate", "500", "-s", &url]).into_command();
+    // What `nohup` does, without what it does to the output.
+    let mut ignoring = Command::new("sh");
+    ignoring
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args());
+    let ignoring = ignoring.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut run = Guarded(ignoring.spawn().unwrap());
+    broker.await_published(1);
+    let pid = Pid::from_child(&run.0);
+    kill_process(pid, Signal::HUP).unwrap();
+    broker.await_published(1_000);
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(run.code(), Some(i32::from(exit::INTERRUPTED)));
 }
 
 #[test]
