@@ -18,6 +18,7 @@ mod contexts;
 mod credentials;
 mod deploy;
 mod doctor;
+mod escapes;
 mod exit_codes;
 mod help;
 mod hostile_brokers;

@@ -15,7 +15,7 @@ use crate::load::links::LinkError;
 use crate::net::async_client::AsyncClientError;
 use crate::net::dial::{DialError, Step};
 use crate::net::ws::upgrade::UpgradeError;
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 use crate::report::pointer::pointer;
 
 /// An error on its way to the user.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::net::ws::upgrade::HttpReply;
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 
 /// Longest `Server` or `Via` that is shown.
 const MAX_TEXT_CHARS: usize = 60;

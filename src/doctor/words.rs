@@ -1,6 +1,6 @@
 //! What others said, fit for a sentence or a line of evidence: short, on one line, and harmless to a terminal.
 
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 
 /// A harmless beginning of a text.
 pub(crate) fn short(text: &str, max_chars: usize) -> String {

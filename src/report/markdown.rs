@@ -6,7 +6,7 @@ use super::facts::{
     checkpoint, connection_parts, delivery_counts, explained_counts, latency_rows, nanos_text,
     other_publisher, rate_line, trust_parts, verdict_sentence, warnings,
 };
-use super::message::harmless;
+use super::harmless::harmless;
 use super::outages;
 use crate::results::{LatencyStats, RunResult, SloResult, StreamLoad, Verdict};
 use crate::units::format_count;

@@ -8,6 +8,7 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::report::harmless::{harmless, harmless_json};
 use crate::rounds::Round;
 use crate::units::{NANOS_PER_SEC, format_count, format_nanos};
 
@@ -107,8 +108,10 @@ fn write_json(out: &mut Vec<u8>, line: &MessageLine<'_>) {
         text: payload.is_none().then_some(&text),
         payload,
     };
+    let start = out.len();
     // Writing to a vector cannot fail, and the struct is always JSON.
     let _ = serde_json::to_writer(&mut *out, &json);
+    harmless_json(out, start);
 }
 
 fn write_pretty(out: &mut Vec<u8>, line: &MessageLine<'_>) {
@@ -156,24 +159,6 @@ fn excerpt(payload: &[u8]) -> String {
         ""
     };
     format!("{shown}{dots} ({} bytes)", payload.len())
-}
-
-/// Makes a text harmless to a terminal: no control characters, and nothing that reorders or breaks the line.
-pub(crate) fn harmless(text: &str) -> String {
-    let is_harmful = |c: char| {
-        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        let breaks = matches!(c, '\u{2028}' | '\u{2029}');
-        c.is_control() || reorders || breaks
-    };
-    text.chars()
-        .map(|c| {
-            if is_harmful(c) {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect()
 }
 
 /// `HH:MM:SS.mmm`, UTC.

@@ -5,6 +5,7 @@ mod connections;
 pub mod doctor;
 pub mod events;
 mod facts;
+pub(crate) mod harmless;
 pub mod hdr_log;
 mod human;
 mod incidents;
@@ -71,8 +72,10 @@ pub fn write_result(
     match format {
         Format::Human => human::write(out, result, style),
         Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, result)?;
-            writeln!(out)
+            let mut json = serde_json::to_vec_pretty(result)?;
+            harmless::harmless_json(&mut json, 0);
+            json.push(b'\n');
+            out.write_all(&json)
         }
         Format::Markdown => markdown::write(out, result),
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use unicode_width::UnicodeWidthChar as _;
 
-use super::message::harmless;
+use super::harmless::harmless;
 
 /// What was typed, and carets under the fault; only the surroundings of the fault when it is long.
 pub(crate) fn pointer(input: &str, span: Range<usize>) -> String {

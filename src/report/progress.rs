@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::message::harmless;
+use super::harmless::harmless;
 use crate::units::{NANOS_PER_SEC, format_count, format_decimal, format_nanos};
 
 /// Between plain lines.

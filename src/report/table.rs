@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::message::harmless;
+use super::harmless::harmless;
 
 /// Rows as lines, with two blanks between columns; the first column is text, the others are numbers.
 pub(super) fn column_lines(rows: &[Vec<String>]) -> Vec<String> {

@@ -3,6 +3,7 @@
 mod broker;
 mod certificates;
 mod dialing;
+mod echo;
 mod fake_broker;
 mod fault_proxy;
 mod jwt;
@@ -20,6 +21,7 @@ mod wait;
 pub(crate) use broker::{Broker, Builder, Version};
 pub(crate) use certificates::{Authority, Issued, valid_around_now};
 pub(crate) use dialing::{dial_options, noise};
+pub(crate) use echo::brokers_saying;
 pub(crate) use fake_broker::FakeBroker;
 pub(crate) use fault_proxy::{Cut, Direction, FaultProxy};
 pub(crate) use jwt::Operator;

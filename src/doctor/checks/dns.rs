@@ -12,7 +12,7 @@ use crate::doctor::code::Code;
 use crate::doctor::examination::Examination;
 use crate::net::dial::{DialError, resolve};
 use crate::net::target::Target;
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 use crate::results::doctor::{Certainty, Finding, Severity};
 use crate::units::format_duration;
 

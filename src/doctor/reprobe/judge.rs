@@ -7,7 +7,7 @@ use crate::doctor::elsewhere::{Served, url_at};
 use crate::doctor::fingerprint::excerpt;
 use crate::doctor::neighbours::{Local, Neighbours};
 use crate::net::target::{Scheme, Target};
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_duration;
 

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use super::words::{all_clear, claim, is_fault, plain_details};
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 use crate::results::doctor::{DoctorResult, Severity};
 
 pub(super) fn write(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()> {

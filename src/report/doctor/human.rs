@@ -10,7 +10,7 @@ use super::words::{
     looked_at, nanos_text, otherwise, works,
 };
 use crate::report::Style;
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 use crate::report::pointer::pointer;
 use crate::report::table::wrap;
 use crate::results::doctor::{CheckStatus, DoctorResult, DoctorStatus, Finding, Severity};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 use super::words::{findings_of, plain_lines};
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 use crate::results::doctor::{CheckResult, CheckStatus, DoctorResult, Severity};
 
 pub(super) fn write(out: &mut dyn Write, result: &DoctorResult) -> io::Result<()> {

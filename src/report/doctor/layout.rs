@@ -1,6 +1,6 @@
 //! Names and values in two columns, whatever their lengths.
 
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 use crate::report::table::wrap;
 
 /// Most columns of the names, where there is room.

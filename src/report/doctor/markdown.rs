@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::words::{Line, all_clear, alternative, answer, is_fault, lines_of, nanos_text};
+use crate::report::harmless::harmless;
 use crate::report::markdown::{escape, table};
-use crate::report::message::harmless;
 use crate::report::pointer::pointer;
 use crate::results::doctor::{CheckStatus, DoctorResult, Finding};
 

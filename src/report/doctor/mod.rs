@@ -14,6 +14,7 @@ mod words;
 use std::io::{self, Write};
 
 use crate::report::Style;
+use crate::report::harmless::harmless_json;
 use crate::results::doctor::DoctorResult;
 
 /// How the doctor's result is written.
@@ -46,30 +47,16 @@ pub fn write_doctor(
     match format {
         DoctorFormat::Human => human::write(out, result, style),
         DoctorFormat::Json => {
-            let json = serde_json::to_string_pretty(result)?;
-            writeln!(out, "{}", without_raw_controls(&json))
+            let mut json = serde_json::to_vec_pretty(result)?;
+            harmless_json(&mut json, 0);
+            json.push(b'\n');
+            out.write_all(&json)
         }
         DoctorFormat::Junit => junit::write(out, result),
         DoctorFormat::Github => github::write(out, result),
         DoctorFormat::Nagios => nagios::write(out, result),
         DoctorFormat::Markdown => markdown::write(out, result),
     }
-}
-
-/// JSON escapes the control characters of ASCII, but leaves those behind it, which some terminals obey, too.
-fn without_raw_controls(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        match c {
-            '\u{7f}'..='\u{9f}' => {
-                use std::fmt::Write as _;
-                // Writing to a `String` cannot fail.
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            _ => out.push(c),
-        }
-    }
-    out
 }
 
 /// What `--format nagios` says when there is no result.

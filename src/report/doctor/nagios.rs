@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use super::words::{all_clear, claim, is_fault, looked_at, plain_details, plain_lines};
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 use crate::results::doctor::{CheckStatus, DoctorResult, DoctorStatus};
 use crate::units::parse_duration;
 

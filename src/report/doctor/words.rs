@@ -1,6 +1,6 @@
 //! What the reports have in common: the same words for the same thing, without markup.
 
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 use crate::results::doctor::{
     Alternative, Certainty, CheckResult, CheckStatus, DoctorResult, Fact, Finding, Severity,
 };

@@ -7,7 +7,7 @@ use crate::doctor::examination::Examination;
 use crate::doctor::neighbours::Neighbours;
 use crate::host::Process;
 use crate::net::target::Target;
-use crate::report::message::harmless;
+use crate::report::harmless::harmless;
 use crate::results::doctor::{Certainty, Finding};
 use crate::units::format_duration;
 
