@@ -1,33 +1,49 @@
 //! Secrets: in no output, no error, no saved file and no process title, whether a run works or fails.
 
+mod echo;
+
 use std::fs;
 use std::path::Path;
 
 use natsbench::cli::exit;
+use rustix::process::Signal;
 
 use crate::harness::{Broker, Finished, Natsbench, eventually};
 
 /// Occurs nowhere else, and looks like no random text.
 const SECRET: &str = "hunter2-5f3759df";
+/// Every flag of `latency` that names a file to write, and the file.
+const FILES: [&str; 4] = ["--save", "saved", "--hdr", "log"];
 
 /// Everything that a run has left behind.
 #[track_caller]
 fn assert_kept(finished: &Finished) {
-    assert!(
-        !finished.stdout.contains(SECRET),
-        "stdout: {}",
-        finished.stdout
-    );
-    assert!(
-        !finished.stderr.contains(SECRET),
-        "stderr: {}",
-        finished.stderr
-    );
-    for entry in fs::read_dir(finished.home()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() && !is_input(&path) {
-            let content = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
-            assert!(!content.contains(SECRET), "{}: {content}", path.display());
+    assert_all_kept(finished, &[SECRET]);
+}
+
+#[track_caller]
+fn assert_all_kept(finished: &Finished, secrets: &[&str]) {
+    for secret in secrets {
+        assert!(
+            !finished.stdout.contains(secret),
+            "{secret} in stdout: {}",
+            finished.stdout
+        );
+        assert!(
+            !finished.stderr.contains(secret),
+            "{secret} in stderr: {}",
+            finished.stderr
+        );
+        for entry in fs::read_dir(finished.home()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && !is_input(&path) {
+                let content = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                assert!(
+                    !content.contains(secret),
+                    "{secret} in {}: {content}",
+                    path.display()
+                );
+            }
         }
     }
 }
@@ -92,15 +108,14 @@ fn a_working_run_shows_no_secret_in_any_format() {
                 "200ms",
                 "-o",
                 format,
-                "--save",
-                "saved",
-                "--hdr",
-                "log",
             ];
-            let finished = Natsbench::new([&args, login].concat())
+            let finished = Natsbench::new([&args, &FILES[..], login].concat())
                 .run()
                 .exits(exit::PASSED);
             assert_kept(&finished);
+            for name in FILES.iter().filter(|name| !name.starts_with('-')) {
+                assert!(finished.home().join(name).is_file(), "{name}");
+            }
         }
         let args = ["pub", "--count", "1", "-o", "json"];
         assert_kept(
@@ -205,6 +220,7 @@ fn help_shows_no_secret_of_the_environment() {
 
 #[test]
 fn the_process_title_shows_no_secret() {
+    let open = Broker::monitored();
     let by_password = with_password();
     let by_token = with_token();
     let password_url = with_user_info(&by_password.ws_url(), &format!("me:{SECRET}"));
@@ -213,7 +229,14 @@ fn the_process_title_shows_no_secret() {
     let two = format!("ws://me:{SECRET}@127.0.0.1:1,{password_url}");
     let (plain_password_url, plain_token_url) = (by_password.ws_url(), by_token.ws_url());
     let password_equals = format!("--password={SECRET}");
-    let logins: [(&Broker, &[&str]); 8] = [
+    let query = format!("{}/?token={SECRET}", open.ws_url());
+    let open_url = open.ws_url();
+    let header = format!("Authorization: Bearer {SECRET}");
+    let cookie = format!("--header=Cookie: a=b; sid={SECRET}");
+    let logins: [(&Broker, &[&str]); 11] = [
+        (&open, &["-s", &query]),
+        (&open, &["-s", &open_url, "--header", &header, &cookie]),
+        (&open, &["-s", &open_url, "--header", "X-A: b", &cookie]),
         (
             &by_password,
             &[
@@ -251,9 +274,43 @@ fn the_process_title_shows_no_secret() {
         let title = String::from_utf8_lossy(&title).into_owned();
         assert!(title.contains("--rate"), "{title}");
         assert!(!title.contains(SECRET), "{login:?}: {title}");
-        run.signal(rustix::process::Signal::INT);
+        run.signal(Signal::INT);
         assert_kept(&run.wait().exits(exit::INTERRUPTED));
         eventually("the connection to close", || {
+            broker.connections().is_empty().then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_run_that_is_aborted_says_nothing() {
+    // A core dump is the memory of the process, and so has what it logged in with; whether there is one, and who may read
+    // it, is for the system to say (`ulimit -c`, `core_pattern`).
+    let broker = with_password();
+    let url = broker.ws_url();
+    let args = [
+        "latency",
+        "--duration=1h",
+        "--user=me",
+        "--password",
+        SECRET,
+        "-s",
+        &url,
+    ];
+    for signal in [Signal::ABORT, Signal::KILL] {
+        let run = Natsbench::new([&args[..], &FILES].concat()).spawn();
+        eventually("a message", || {
+            let connections = broker.connections();
+            let mut connections = connections.iter();
+            connections
+                .any(|one| one["in_msgs"].as_u64() > Some(0))
+                .then_some(())
+        });
+        run.signal(signal);
+        let finished = run.wait();
+        assert_eq!(finished.code, None, "{finished:?}");
+        assert_kept(&finished);
+        eventually("the connections to close", || {
             broker.connections().is_empty().then_some(())
         });
     }

@@ -14,6 +14,7 @@ use rustls::ClientConfig;
 use crate::cli::context::Context;
 use crate::cli::credentials::Given;
 use crate::cli::error::CliError;
+use crate::cli::secrets::typed_headers;
 use crate::cli::sources::{Level, Typed};
 use crate::load::plan::Endpoint;
 use crate::net::dial::{DialOptions, USER_AGENT};
@@ -200,8 +201,7 @@ impl ConnectionArgs {
             credentials,
             tls_first,
             name: "natsbench".to_owned(),
-            headers: self
-                .headers
+            headers: typed_headers(&self.headers)
                 .iter()
                 .map(|header| parse_header(header))
                 .collect::<Result<_, _>>()?,
@@ -258,7 +258,7 @@ impl ConnectionArgs {
     pub(super) fn check_transport(&self, servers: &[Target]) -> Result<(), CliError> {
         let is_websocket = |target: &Target| target.scheme.is_websocket();
         let websocket_flags = [
-            ("--header", !self.headers.is_empty()),
+            ("--header", !typed_headers(&self.headers).is_empty()),
             ("--origin", self.origin.is_some()),
             ("--user-agent", self.user_agent.is_some()),
             ("--compression", self.compression),

@@ -77,6 +77,15 @@ impl CliError {
         self
     }
 
+    /// The same error, changed wherever it may quote somebody. What was typed wrongly is quoted with its secrets hidden
+    /// already.
+    pub(crate) fn with_texts(mut self, change: impl Fn(&mut String)) -> Self {
+        change(&mut self.message);
+        self.causes.iter_mut().for_each(&change);
+        self.hint.iter_mut().for_each(&change);
+        self
+    }
+
     /// What happened, why, and what to do.
     pub(crate) fn parts(&self) -> (&str, &[String], Option<&str>) {
         (&self.message, &self.causes, self.hint.as_deref())

@@ -16,6 +16,7 @@ use crate::cli::error::CliError;
 use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::cli::output::{OutputArgs, exit_code, saved_json};
 use crate::cli::output_file::OutputFile;
+use crate::cli::redact::{secrets_of, without_secrets};
 use crate::cli::rounds::{RoundsArgs, RouteArg};
 use crate::load::latency::{self, Watch};
 use crate::load::outcome;
@@ -162,7 +163,8 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
         ));
     }
     args.rounds.warn(color);
-    let result = run_interruptible(Unread::Stops, async |interrupt| {
+    let secrets = secrets_of(&[&plan.subscribe_at, &plan.publish_at]);
+    let outcome = run_interruptible(Unread::Stops, async |interrupt| {
         beside_local_broker(args.connection.local_broker, async |local| {
             if let Some(target) = local {
                 plan.subscribe_at.servers = vec![target.clone()];
@@ -173,7 +175,8 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
             measure(args, &plan, hdr, interrupt.stop).await
         })
         .await
-    })?;
+    });
+    let result = without_secrets(&secrets, outcome)?;
     // Each is tried, whatever becomes of the other: a full disk must not take the report with it.
     let printed = args.output.print(&result, color);
     if let Some(mut file) = save {

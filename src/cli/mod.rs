@@ -17,6 +17,7 @@ mod output;
 mod output_file;
 mod publish;
 mod reconnect;
+mod redact;
 mod rounds;
 mod run_files;
 mod secrets;

@@ -12,6 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::cli::output::{OutputArgs, exit_code, write_more_to_stdout, write_stdout};
+use crate::cli::redact::{secrets_of, without_secrets};
 use crate::cli::rounds::{ExtrasArg, RoundsArgs, RouteArg};
 use crate::load::latency::Watch;
 use crate::load::outcome;
@@ -106,7 +107,8 @@ pub(crate) fn run(args: &PubArgs, color: ColorWhen) -> Result<u8, CliError> {
     if args.dry_run {
         return dry_run(&plan);
     }
-    let result = run_interruptible(Unread::Stops, async |interrupt| {
+    let secrets = secrets_of(&[&plan.endpoint]);
+    let outcome = run_interruptible(Unread::Stops, async |interrupt| {
         beside_local_broker(args.connection.local_broker, async |local| {
             if let Some(target) = local {
                 plan.endpoint.servers = vec![target];
@@ -122,7 +124,8 @@ pub(crate) fn run(args: &PubArgs, color: ColorWhen) -> Result<u8, CliError> {
             Ok(outcome::of_publish(&plan, &published?))
         })
         .await
-    })?;
+    });
+    let result = without_secrets(&secrets, outcome)?;
     args.output.print(&result, color)?;
     // Without an end of its own, Ctrl-C is how a `pub` is meant to end; the code still says that it was.
     Ok(exit_code(&result))

@@ -11,9 +11,14 @@ use std::process::Command;
 use crate::cli::error::CliError;
 
 /// Flags whose value is a secret, and the variable that takes it over.
-const SECRET_FLAGS: [(&str, &str); 2] =
-    [("--password", "NATS_PASSWORD"), ("--token", "NATS_TOKEN")];
-/// Flags whose value is a secret when it is a URL with user info.
+const SECRET_FLAGS: [(&str, &str); 3] = [
+    ("--password", "NATS_PASSWORD"),
+    ("--token", "NATS_TOKEN"),
+    ("--header", HEADERS_VARIABLE),
+];
+/// What takes over the headers, one a line: `Authorization`, `Cookie` and whatever a gateway calls its keys.
+const HEADERS_VARIABLE: &str = "NATSBENCH_MOVED_HEADERS";
+/// Flags whose value is a secret when it is a URL with user info or a query.
 const URL_FLAGS: [(&str, &str); 2] = [
     ("--server", "NATS_URL"),
     ("--pub-server", "NATSBENCH_PUB_SERVER"),
@@ -70,7 +75,11 @@ fn split(args: Vec<OsString>) -> (Vec<OsString>, Vec<(&'static str, OsString)>) 
             },
         });
     }
-    let secret_variables: Vec<&str> = parts.iter().filter_map(Part::secret_variable).collect();
+    let mut secret_variables: Vec<&str> = parts.iter().filter_map(Part::secret_variable).collect();
+    if parts.iter().any(Part::is_broken_header) {
+        // It is about to be refused, and would pass for two headers in the variable.
+        secret_variables.retain(|variable| *variable != HEADERS_VARIABLE);
+    }
     let (mut kept, mut moved): (Vec<OsString>, Vec<(&'static str, OsString)>) = Default::default();
     for part in parts {
         match part {
@@ -81,6 +90,10 @@ fn split(args: Vec<OsString>) -> (Vec<OsString>, Vec<(&'static str, OsString)>) 
                 match moved.iter_mut().find(|(name, _)| *name == flag.variable) {
                     Some((_, all)) if is_url_variable(flag.variable) => {
                         all.push(",");
+                        all.push(value);
+                    }
+                    Some((_, all)) if flag.variable == HEADERS_VARIABLE => {
+                        all.push("\n");
                         all.push(value);
                     }
                     Some((_, last)) => *last = value,
@@ -108,6 +121,16 @@ impl Part {
         match self {
             Self::Flag { flag, value } if is_secret(flag.variable, value) => Some(flag.variable),
             _ => None,
+        }
+    }
+
+    /// Whether it is a header that cannot be a line of its variable.
+    fn is_broken_header(&self) -> bool {
+        match self {
+            Self::Flag { flag, value } if flag.variable == HEADERS_VARIABLE => {
+                value.to_str().is_none_or(|value| value.contains('\n'))
+            }
+            _ => false,
         }
     }
 }
@@ -162,7 +185,15 @@ fn is_url_variable(variable: &str) -> bool {
 
 fn is_secret(variable: &str, value: &OsStr) -> bool {
     // Not only valid URLs: one that is refused must not be readable meanwhile, either.
-    !is_url_variable(variable) || value.to_string_lossy().contains('@')
+    !is_url_variable(variable) || value.to_string_lossy().contains(['@', '?'])
+}
+
+/// The headers that were typed, wherever they are by now.
+pub(crate) fn typed_headers(typed: &[String]) -> Vec<String> {
+    match std::env::var(HEADERS_VARIABLE) {
+        Ok(moved) if was_moved(HEADERS_VARIABLE) => moved.split('\n').map(str::to_owned).collect(),
+        _ => typed.to_vec(),
+    }
 }
 
 #[cfg(test)]
@@ -224,7 +255,26 @@ mod tests {
             assert_eq!(kept, ["-q"], "{args:?}");
             assert_eq!(moved, [("NATS_URL", "ws://u@h".to_owned())], "{args:?}");
         }
+        let (kept, moved) = split_strs(&["pub", "-sws://h/?token=t"]);
+        assert_eq!((kept, moved.len()), (vec!["pub".to_owned()], 1));
         let args = ["-ojson", "-os", "-qs", "ws://h"];
+        assert_eq!(split_strs(&args), (args.map(str::to_owned).into(), vec![]));
+    }
+
+    #[test]
+    fn headers_move_one_a_line() {
+        let args = ["pub", "--header", "Cookie: a=b", "-q", "--header=X: y,z"];
+        let (kept, moved) = split_strs(&args);
+        assert_eq!(kept, ["pub", "-q"]);
+        assert_eq!(
+            moved,
+            [(HEADERS_VARIABLE, "Cookie: a=b\nX: y,z".to_owned())]
+        );
+    }
+
+    #[test]
+    fn a_header_of_two_lines_stays_to_be_refused() {
+        let args = ["pub", "--header", "X: a\r\nEvil: b", "--header", "Y: c"];
         assert_eq!(split_strs(&args), (args.map(str::to_owned).into(), vec![]));
     }
 

@@ -13,6 +13,7 @@ use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::CliError;
 use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::cli::output::{OutputArg, OutputArgs, exit_code, stderr_style, warn};
+use crate::cli::redact::{secrets_of, without_secrets};
 use crate::load::latency::Watch;
 use crate::load::observer::Lines;
 use crate::load::outcome;
@@ -164,7 +165,8 @@ pub(crate) fn run(args: &SubArgs, color: ColorWhen) -> Result<u8, CliError> {
     args.warn(color);
     let lines = args.lines();
     let has_lines = lines.is_some();
-    let result = run_interruptible(Unread::Stops, async |interrupt| {
+    let secrets = secrets_of(&[&plan.endpoint]);
+    let outcome = run_interruptible(Unread::Stops, async |interrupt| {
         let mut progress = args.output.progress();
         let watch = Watch {
             stop: interrupt.stop,
@@ -184,7 +186,8 @@ pub(crate) fn run(args: &SubArgs, color: ColorWhen) -> Result<u8, CliError> {
             result.ended = Ended::Completed;
         }
         Ok(result)
-    })?;
+    });
+    let result = without_secrets(&secrets, outcome)?;
     if has_lines {
         // Lines are the output; the summary is a hint beside them.
         summary_to_stderr(args, &result, color)?;

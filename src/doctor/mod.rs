@@ -30,7 +30,7 @@ mod identity;
 mod nearness;
 mod neighbours;
 pub mod plan;
-mod redact;
+pub(crate) mod redact;
 mod reprobe;
 pub mod runner;
 mod silence;

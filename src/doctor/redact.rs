@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::doctor::catalogue;
 use crate::doctor::http::again::is_open_header;
 use crate::doctor::plan::Plan;
+use crate::net::dial::DialOptions;
 use crate::net::target::Target;
 use crate::protocol::Credentials;
 use crate::results::doctor::{DoctorResult, Finding};
@@ -30,46 +31,31 @@ struct Secret {
 
 /// Texts that must not be shown, those that contain another one first.
 #[derive(Default)]
-pub(super) struct Secrets(Vec<Secret>);
+pub(crate) struct Secrets(Vec<Secret>);
 
 impl Secrets {
     pub(super) fn of(plan: &Plan, target: &Target) -> Self {
-        let mut known: Vec<String> = Vec::new();
-        match &plan.dial.credentials {
-            Credentials::None => {}
-            Credentials::UserPassword { password, .. } => known.push(password.expose().to_owned()),
-            Credentials::Token(token) => known.push(token.expose().to_owned()),
-            Credentials::NKey { seed } => known.push(seed.expose().to_owned()),
-            Credentials::Jwt { jwt, seed } => {
-                known.push(jwt.expose().to_owned());
-                known.extend(seed.iter().map(|seed| seed.expose().to_owned()));
-            }
-        }
-        if let Some(info) = &target.user_info {
-            let secret = info.password.as_ref().unwrap_or(&info.user);
-            known.push(secret.expose().to_owned());
-        }
-        if let Some((_, query)) = target.path_and_query.split_once('?') {
-            known.push(query.to_owned());
-            let values = query.split('&').filter_map(|pair| pair.split_once('='));
-            known.extend(values.map(|(_, value)| value.to_owned()));
-        }
-        for (name, value) in &plan.dial.headers {
+        Self::of_connections(&plan.dial, [target])
+    }
+
+    /// What is used to connect to any of these servers.
+    pub(crate) fn of_connections<'a>(
+        dial: &DialOptions,
+        targets: impl IntoIterator<Item = &'a Target>,
+    ) -> Self {
+        let mut known = of_credentials(&dial.credentials);
+        for (name, value) in &dial.headers {
             if !is_open_header(name) {
-                known.push(value.clone());
-                // `Authorization: Bearer TOKEN`.
-                let mut parts: Vec<&str> = value.split([' ', ';', '=']).collect();
-                if name.eq_ignore_ascii_case("cookie") {
-                    // `name=VALUE; other=VALUE`: the server's configuration has the names.
-                    let names = value.split(';').filter_map(|pair| pair.split_once('='));
-                    let names: Vec<&str> = names.map(|(name, _)| name.trim()).collect();
-                    parts.retain(|part| !names.contains(part));
-                }
-                let parts = parts.into_iter().filter(|part| part.len() > 7);
-                known.extend(parts.map(str::to_owned));
+                known.extend(of_header(name, value));
             }
         }
-        Self::new(&known, &target.to_string())
+        let mut shown = String::new();
+        for target in targets {
+            known.extend(of_target(target));
+            shown.push_str(&target.to_string());
+            shown.push('\n');
+        }
+        Self::new(&known, &shown)
     }
 
     /// Secrets as they are known; `target` is shown in every report.
@@ -89,12 +75,12 @@ impl Secrets {
     }
 
     /// Hides them in what may be a quotation.
-    fn hide(&self, text: &mut String) {
+    pub(crate) fn hide(&self, text: &mut String) {
         self.hide_those(text, |_| true);
     }
 
     /// Hides them in a sentence of ours, which may contain a quotation.
-    fn hide_in_sentence(&self, text: &mut String) {
+    pub(crate) fn hide_in_sentence(&self, text: &mut String) {
         self.hide_those(text, |secret| secret.is_no_word);
     }
 
@@ -160,6 +146,49 @@ impl Secrets {
             self.hide_in_place(&mut pointer.text);
         }
     }
+}
+
+fn of_credentials(credentials: &Credentials) -> Vec<String> {
+    match credentials {
+        Credentials::None => Vec::new(),
+        Credentials::UserPassword { password, .. } => vec![password.expose().to_owned()],
+        Credentials::Token(token) => vec![token.expose().to_owned()],
+        Credentials::NKey { seed } => vec![seed.expose().to_owned()],
+        Credentials::Jwt { jwt, seed } => {
+            let seed = seed.iter().map(|seed| seed.expose().to_owned());
+            seed.chain([jwt.expose().to_owned()]).collect()
+        }
+    }
+}
+
+fn of_target(target: &Target) -> Vec<String> {
+    let mut known = Vec::new();
+    if let Some(info) = &target.user_info {
+        let secret = info.password.as_ref().unwrap_or(&info.user);
+        known.push(secret.expose().to_owned());
+    }
+    if let Some((_, query)) = target.path_and_query.split_once('?') {
+        known.push(query.to_owned());
+        let values = query.split('&').filter_map(|pair| pair.split_once('='));
+        known.extend(values.map(|(_, value)| value.to_owned()));
+    }
+    known
+}
+
+/// The value, and the parts of it that a server may send back alone.
+fn of_header(name: &str, value: &str) -> Vec<String> {
+    // `Authorization: Bearer TOKEN`.
+    let mut parts: Vec<&str> = value.split([' ', ';', '=']).collect();
+    if name.eq_ignore_ascii_case("cookie") {
+        // `name=VALUE; other=VALUE`: the server's configuration has the names.
+        let names = value.split(';').filter_map(|pair| pair.split_once('='));
+        let names: Vec<&str> = names.map(|(name, _)| name.trim()).collect();
+        parts.retain(|part| !names.contains(part));
+    }
+    let parts = parts.into_iter().filter(|part| part.len() > 7);
+    let mut known: Vec<String> = parts.map(str::to_owned).collect();
+    known.push(value.to_owned());
+    known
 }
 
 /// A secret as it is, and as a server may write it when it sends it back in HTML, JSON or a URL.
