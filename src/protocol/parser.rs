@@ -154,8 +154,11 @@ impl Parser {
         }
     }
 
-    /// Adds received bytes.
+    /// Adds received bytes. After an error they are dropped: nothing will be taken out any more.
     pub fn feed(&mut self, bytes: &[u8]) {
+        if self.failure.is_some() {
+            return;
+        }
         if self.start == self.buffer.len() {
             self.buffer.clear();
             self.start = 0;

@@ -129,6 +129,19 @@ fn a_plain_message_is_found_only_when_it_is_next_and_whole() {
 }
 
 #[test]
+fn what_comes_after_an_error_is_not_kept() {
+    let mut parser = parser();
+    parser.feed(b"GET / HTTP/1.1\r\n");
+    assert!(parser.next_op().is_err());
+    let n_bytes = parser.buffered_bytes();
+    for _ in 0..1000 {
+        parser.feed(b"MSG a 1 2\r\nhi\r\n");
+        assert!(parser.next_op().is_err());
+    }
+    assert_eq!(parser.buffered_bytes(), n_bytes);
+}
+
+#[test]
 fn what_is_over_a_limit_is_no_plain_message() {
     let mut parser = Parser::new(Limits {
         max_control_line_bytes: 20,
