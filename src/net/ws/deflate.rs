@@ -72,19 +72,25 @@ impl Inflater {
             self.push(state, message)?;
             self.push(state, &SYNC_TAIL)
         })?;
+        self.check_limit()?;
         Ok(&self.out)
+    }
+
+    fn check_limit(&self) -> Result<(), DeflateError> {
+        let limit_bytes = self.limit_bytes;
+        if self.out.len() > limit_bytes {
+            return Err(DeflateError::TooLong { limit_bytes });
+        }
+        Ok(())
     }
 
     fn push(&mut self, state: &mut Decompress, mut input: &[u8]) -> Result<(), DeflateError> {
         loop {
-            if self.out.len() >= self.limit_bytes {
-                return Err(DeflateError::TooLong {
-                    limit_bytes: self.limit_bytes,
-                });
-            }
+            self.check_limit()?;
+            // One byte more than the limit shows that it is exceeded.
             let room = (input.len() * 4)
                 .clamp(1 << 10, 1 << 16)
-                .min(self.limit_bytes - self.out.len());
+                .min(self.limit_bytes - self.out.len() + 1);
             self.out.reserve(room);
             let consumed_before = state.total_in();
             let produced_before = self.out.len();
@@ -158,6 +164,19 @@ mod tests {
                 limit_bytes: 1 << 20
             })
         );
+    }
+
+    #[test]
+    fn a_message_as_long_as_the_limit_is_accepted_and_one_that_is_longer_is_not() {
+        for length in [0, 1, 1023, 1024, 1025, 5000, 100_000] {
+            let (plain, mut wire) = (vec![7; length], Vec::new());
+            Deflater::default().deflate(&plain, &mut wire);
+            assert_eq!(Inflater::new(length).inflate(&wire), Ok(&plain[..]));
+            if let Some(limit_bytes) = length.checked_sub(1) {
+                let refused = Inflater::new(limit_bytes).inflate(&wire).map(<[u8]>::len);
+                assert_eq!(refused, Err(DeflateError::TooLong { limit_bytes }));
+            }
+        }
     }
 
     #[test]
