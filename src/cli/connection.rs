@@ -18,7 +18,7 @@ use crate::cli::secrets::typed_headers;
 use crate::cli::sources::{Level, Typed};
 use crate::load::plan::Endpoint;
 use crate::net::dial::{DialOptions, USER_AGENT};
-use crate::net::target::{Scheme, Target};
+use crate::net::target::{Scheme, Target, may_be_scheme};
 use crate::net::tls::{SystemRoots, TlsOptions};
 use crate::net::ws::upgrade::OWN_HEADERS;
 use crate::protocol::Credentials;
@@ -367,7 +367,8 @@ pub(crate) fn parse_target(url: &str) -> Result<Target, CliError> {
 
 /// Replaces user info and query, either of which may hold a secret, by as many stars.
 pub(super) fn hide_secrets(url: &str) -> String {
-    let start = url.find("://").map_or(0, |at| at + 3);
+    let scheme_end = url.find("://").filter(|at| may_be_scheme(&url[..*at]));
+    let start = scheme_end.map_or(0, |at| at + 3);
     let mut shown = match url[start..].rfind('@') {
         Some(at) => format!("{}{}{}", &url[..start], "*".repeat(at), &url[start + at..]),
         None => url.to_owned(),
@@ -441,6 +442,7 @@ mod tests {
             ("u:p@h", "***@h"),
             ("ws://h/?token=a b", "ws://h/?*********"),
             ("ws://u:p?q@h", "ws://*****@h"),
+            ("u:p://q@h", "*******@h"),
             ("ws://h", "ws://h"),
         ] {
             assert_eq!(hide_secrets(url), shown);

@@ -142,7 +142,9 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(input: &str) -> Result<Self, TargetError> {
-        let Some(scheme_end) = input.find("://") else {
+        // A `://` behind something that cannot be a scheme is in a password, say.
+        let scheme_end = input.find("://");
+        let Some(scheme_end) = scheme_end.filter(|end| may_be_scheme(&input[..*end])) else {
             return Err(fault(
                 TargetFault::NoScheme {
                     rest: redact(input),
@@ -170,7 +172,7 @@ impl FromStr for Target {
         let parsed = parse_host_port(input, host_start..authority_end, scheme);
         // An error would quote a part of the password.
         let (host, port) = match input[authority_end..].rfind('@') {
-            Some(at) if parsed.is_err() && user_info.is_none() => {
+            Some(at) if parsed.is_err() => {
                 let span = authority_start..authority_end + at;
                 return Err(fault(TargetFault::UnescapedUserInfo, span));
             }
@@ -185,6 +187,14 @@ impl FromStr for Target {
             user_info,
         })
     }
+}
+
+/// Whether a text has the characters of a scheme (RFC 3986 section 3.1), so that it can be quoted as one.
+pub(crate) fn may_be_scheme(text: &str) -> bool {
+    !text.starts_with(|c: char| !c.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
 fn parse_scheme(scheme: &str) -> Option<Scheme> {
@@ -317,11 +327,10 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The part of a URL that may be shown: without user info.
+/// The part of a URL that may be shown: without user info and query.
 fn redact(text: &str) -> String {
-    text.rsplit_once('@')
-        .map_or(text, |(_, rest)| rest)
-        .to_owned()
+    let rest = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    rest.split('?').next().unwrap_or(rest).to_owned()
 }
 
 impl Target {
@@ -445,7 +454,15 @@ mod tests {
         assert!(!target.to_string().contains("hunter2"));
         let torn: Target = "ws://u:1234/hunter2@h:1".parse().unwrap();
         assert_eq!(torn.to_string(), "ws://u:1234/...");
-        for url in ["u:hunter2@h:1", "ws://u:hunter2/@h:1", "ws://hunter2#:x@h"] {
+        for url in [
+            "u:hunter2@h:1",
+            "ws://u:hunter2/@h:1",
+            "ws://hunter2#:x@h",
+            "hunter2:x://y@h",
+            "u:hunter2://y@h",
+            "ws://u@example.org:hunter2/x@h",
+            "h:1?token=hunter2",
+        ] {
             let error = url.parse::<Target>().unwrap_err();
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
