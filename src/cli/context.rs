@@ -8,6 +8,9 @@ use serde::Deserialize;
 
 use crate::cli::error::CliError;
 
+/// What a context file is.
+const EXPECTED: &str = "a JSON object whose fields are texts, as `nats context` writes it";
+
 /// The fields of a context that mean something here; others are left alone.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -67,7 +70,23 @@ impl Context {
             .because(&error)
             .hint(known_contexts(&directory))
         })?;
-        let file: ContextFile = serde_json::from_str(&text).map_err(|error| {
+        Self::parse(&text, &path)
+    }
+
+    /// Reads the text of the file at `path`.
+    ///
+    /// # Errors
+    /// What is malformed, by line, and what natsbench cannot do; never a value, which may be a secret.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, CliError> {
+        // A struct would also be read from an array, field by field.
+        if text.trim_start().starts_with('[') {
+            return Err(CliError::usage(format!(
+                "the context file `{}` holds a list",
+                path.display()
+            ))
+            .hint(EXPECTED));
+        }
+        let file: ContextFile = serde_json::from_str(text).map_err(|error| {
             let malformed = CliError::usage(format!(
                 "the context file `{}` is malformed at line {}, column {}",
                 path.display(),
@@ -76,7 +95,7 @@ impl Context {
             ));
             // The text of an error of type quotes the value, which may be a secret.
             if error.is_data() {
-                malformed.hint("a JSON object whose fields are texts, as `nats context` writes it")
+                malformed.hint(EXPECTED)
             } else {
                 malformed.because(&error)
             }
@@ -170,4 +189,32 @@ fn known_contexts(directory: &Path) -> String {
         return "there are no contexts; give the broker with `--server URL`".to_owned();
     }
     format!("one of these contexts: {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Context, String> {
+        Context::parse(text, Path::new("x.json")).map_err(|error| error.render(false))
+    }
+
+    #[test]
+    fn a_list_is_no_context_though_its_values_are_in_the_order_of_the_fields() {
+        let refused = parse(r#" ["nats://h","token"]"#).unwrap_err();
+        assert!(refused.contains("`x.json` holds a list"), "{refused}");
+        assert!(parse(r#"{"url":"nats://h","token":"token"}"#).is_ok());
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_not_quoted() {
+        for text in [
+            r#"{"tls_first":"hunter2"}"#,
+            r#"{"password":["hunter2"]}"#,
+            r#"{"password":"hunter2"#,
+        ] {
+            let refused = parse(text).unwrap_err();
+            assert!(!refused.contains("hunter2"), "{refused}");
+        }
+    }
 }
