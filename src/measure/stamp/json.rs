@@ -8,6 +8,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Origin, STAMP_CHARS, Stamp};
 
@@ -77,6 +78,12 @@ impl<'de> Deserialize<'de> for Times {
     }
 }
 
+/// The value of a field; `None` for one that JSON allows and that cannot be held, such as `1e999`: the message is an object
+/// all the same.
+fn value_of(raw: &RawValue) -> Option<Value> {
+    serde_json::from_str(raw.get()).ok()
+}
+
 struct TimesVisitor;
 
 impl<'de> Visitor<'de> for TimesVisitor {
@@ -93,8 +100,8 @@ impl<'de> Visitor<'de> for TimesVisitor {
         };
         while let Some(field) = map.next_key()? {
             match field {
-                Field::Stamp => times.stamp = Some(map.next_value()?),
-                Field::Timestamp => times.timestamp = Some(map.next_value()?),
+                Field::Stamp => times.stamp = value_of(map.next_value()?),
+                Field::Timestamp => times.timestamp = value_of(map.next_value()?),
                 Field::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }

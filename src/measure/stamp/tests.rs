@@ -251,6 +251,20 @@ fn what_is_no_json_object_is_undecodable() {
 }
 
 #[test]
+fn a_field_that_cannot_be_held_is_none_and_the_object_still_one() {
+    for value in ["1e999", r#""\ud800""#] {
+        let payload = format!(r#"{{"nb":{value},"timestamp":7}}"#);
+        let intended_ms = 7;
+        assert_eq!(
+            read(payload.as_bytes()),
+            Origin::TimestampOnly { intended_ms }
+        );
+        let payload = format!(r#"{{"timestamp":{value}}}"#);
+        assert_eq!(read(payload.as_bytes()), Origin::None);
+    }
+}
+
+#[test]
 fn deep_nesting_is_refused_and_not_followed() {
     for open in ["[", "{\"a\":"] {
         let payload = format!("{{\"a\":{}", open.repeat(100_000));
