@@ -12,6 +12,8 @@ mod doctor;
 pub mod error;
 pub mod exit;
 mod interrupt;
+#[doc(hidden)]
+pub mod fuzzing;
 mod latency;
 mod output;
 mod output_file;
