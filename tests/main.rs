@@ -20,6 +20,7 @@ mod deploy;
 mod doctor;
 mod escapes;
 mod exit_codes;
+mod faults;
 mod help;
 mod hostile_brokers;
 mod js_clients;

@@ -1,7 +1,10 @@
 //! A real nats-server for one test: on free ports of loopback, ready when `start` returns, killed on drop.
+//!
+//! Its client and its WebSocket port belong to it until it is dropped, so that it can end and come back on them
+//! (`outage.rs`); all others are chosen anew at each start.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -9,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{HeldPort, eventually};
 
 /// A line of nats-server releases that natsbench is tested against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,53 +95,115 @@ impl Builder {
 
     /// Starts it and waits until it listens.
     pub(crate) fn start(self) -> Broker {
+        self.start_on(HeldPort::new(), HeldPort::new())
+    }
+
+    /// The same on these ports, which others may have been told before.
+    pub(super) fn start_on(self, client_port: HeldPort, ws_port: HeldPort) -> Broker {
         let dir = TempDir::new().expect("a temporary directory");
-        let dir_text = dir.path().to_str().expect("a UTF-8 path").to_owned();
         for (name, content) in &self.files {
             fs::write(dir.path().join(name), content).expect("a file beside the configuration");
         }
-        let mut text =
-            format!("listen: \"127.0.0.1:-1\"\nports_file_dir: \"{dir_text}\"\nlogtime: false\n");
-        if let Some(block) = &self.websocket {
-            writeln!(text, "websocket {{ listen: \"127.0.0.1:-1\"\n{block}\n}}")
-                .expect("writing to a string cannot fail");
-        }
-        text.push_str(&self.config);
-        let config_path = dir.path().join("server.conf");
-        fs::write(&config_path, text.replace("@DIR@", &dir_text)).expect("the configuration");
         let log_path = dir.path().join("server.log");
-        let log = File::create(&log_path).expect("the log");
-        let child = Command::new(self.version.binary())
+        let mut launch = Launch {
+            builder: self,
+            client_port,
+            ws_port,
+            log_path,
+            dir,
+        };
+        let config = std::mem::take(&mut launch.builder.config);
+        launch.configure(&config);
+        let mut child = launch.spawn();
+        let ports = launch.await_ports(&mut child);
+        Broker {
+            child,
+            ports,
+            launch,
+            is_down: false,
+        }
+    }
+}
+
+/// What it takes to start a broker, once or again.
+#[derive(Debug)]
+pub(super) struct Launch {
+    builder: Builder,
+    client_port: HeldPort,
+    ws_port: HeldPort,
+    log_path: PathBuf,
+    dir: TempDir,
+}
+
+impl Launch {
+    /// Writes the configuration, with this in place of what the test has configured further.
+    pub(super) fn configure(&self, config: &str) {
+        let dir = self.dir.path().to_str().expect("a UTF-8 path");
+        let port = self.client_port.number();
+        let mut text =
+            format!("listen: \"127.0.0.1:{port}\"\nports_file_dir: \"{dir}\"\nlogtime: false\n");
+        if let Some(block) = &self.builder.websocket {
+            let port = self.ws_port.number();
+            writeln!(
+                text,
+                "websocket {{ listen: \"127.0.0.1:{port}\"\n{block}\n}}"
+            )
+            .expect("writing to a string cannot fail");
+        }
+        text.push_str(config);
+        fs::write(self.config_path(), text.replace("@DIR@", dir)).expect("the configuration");
+    }
+
+    fn config_path(&self) -> PathBuf {
+        self.dir.path().join("server.conf")
+    }
+
+    /// Starts a process; its log goes on where the one before it ended.
+    pub(super) fn spawn(&self) -> Child {
+        // A server that was killed has left it behind.
+        for path in ports_files(self.dir.path()) {
+            fs::remove_file(path).expect("the file is ours");
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        let log = options.open(&self.log_path).expect("the log");
+        Command::new(self.builder.version.binary())
             .arg("--config")
-            .arg(&config_path)
+            .arg(self.config_path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle of the log"))
             .stderr(log)
             .spawn()
-            .expect("nats-server runs");
-        let mut broker = Broker {
-            child,
-            ports: Value::Null,
-            log_path,
-            dir,
-        };
-        broker.ports = eventually("nats-server to listen", || {
-            let ended = broker
-                .child
-                .try_wait()
-                .expect("the child can be waited for");
-            assert!(ended.is_none(), "nats-server ended: {}", broker.log());
-            read_ports(broker.dir.path(), self.websocket.is_some())
-        });
-        broker
+            .expect("nats-server runs")
     }
+
+    /// Waits until it listens.
+    pub(super) fn await_ports(&self, child: &mut Child) -> Value {
+        eventually("nats-server to listen", || {
+            let ended = child.try_wait().expect("the child can be waited for");
+            assert!(ended.is_none(), "nats-server ended: {}", self.log());
+            read_ports(self.dir.path(), self.builder.websocket.is_some())
+        })
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log_path).unwrap_or_default()
+    }
+}
+
+fn ports_files(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|ext| ext == "ports"))
 }
 
 /// The ports file, once it is whole.
 fn read_ports(dir: &Path, has_websocket: bool) -> Option<Value> {
-    let mut entries = fs::read_dir(dir).ok()?.filter_map(Result::ok);
-    let path = entries.find(|entry| entry.path().extension().is_some_and(|ext| ext == "ports"))?;
-    let ports: Value = serde_json::from_slice(&fs::read(path.path()).ok()?).ok()?;
+    let path = ports_files(dir).next()?;
+    let ports: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     let is_whole =
         ports["nats"][0].is_string() && (!has_websocket || ports["websocket"][0].is_string());
     is_whole.then_some(ports)
@@ -147,10 +212,10 @@ fn read_ports(dir: &Path, has_websocket: bool) -> Option<Value> {
 /// A running nats-server.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    child: Child,
-    ports: Value,
-    log_path: PathBuf,
-    dir: TempDir,
+    pub(super) child: Child,
+    pub(super) ports: Value,
+    pub(super) launch: Launch,
+    pub(super) is_down: bool,
 }
 
 impl Broker {
@@ -203,16 +268,17 @@ impl Broker {
 
     /// Where its files are.
     pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
+        self.launch.dir.path()
     }
 
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log_path).unwrap_or_default()
+        self.launch.log()
     }
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
+        assert!(!self.is_down, "the broker was ended before");
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the broker is there");
     }

@@ -2,32 +2,35 @@
 //!
 //! It speaks HTTP upgrade, WebSocket (both by tungstenite) and as much NATS as our clients use, on a free port of
 //! loopback, and routes like a small core NATS. A [`Script`] says what goes wrong, and when: always at a message
-//! number, never at a time, so that a fault hits the same message on every machine.
+//! number, never at a time, so that a fault hits the same message on every machine. A [`Ledger`] says what it accepted
+//! and delivered.
 //!
 //! One thread reads from each connection and routes; one writes to it. Numbers count `PUB` of rounds (not of control
 //! messages) over all connections from 0. Everything ends when the value is dropped.
 
+mod reader;
+mod writer;
+
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use natsbench::clock::{mono_now, sleep_until};
-use tokio_tungstenite::tungstenite::protocol::Role;
-use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+use tokio_tungstenite::tungstenite;
 
-use super::routing::{Shared, Subscription, nanos};
-use super::script::{Greeting, Published, Script};
+use super::Cut;
+use super::routing::{Ledger, Outgoing, Shared};
+use super::script::{Fault, Greeting, Published, Script, Whom};
+use reader::Reader;
 
 /// What a real server says first, shortened.
 const INFO: &str = r#"INFO {"server_id":"FAKE","server_name":"fake","version":"2.99.0","proto":1,"go":"go","host":"127.0.0.1","port":4222,"headers":true,"max_payload":67108864,"client_id":1}"#;
 /// Small buffers of the kernel, so that a reader that stops is felt soon.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
-/// A script with pings sends one this often when there is nothing else.
-const IDLE_PERIOD: Duration = Duration::from_millis(5);
 
 /// The fake broker; see the module documentation.
 pub(crate) struct FakeBroker {
@@ -52,6 +55,7 @@ impl FakeBroker {
         let n_published = Arc::new(AtomicU64::new(0));
         let accept = Acceptor {
             shared: Arc::clone(&shared),
+            sockets: Arc::default(),
             n_published: Arc::clone(&n_published),
             is_over: Arc::clone(&is_over),
         };
@@ -83,9 +87,19 @@ impl FakeBroker {
         self.shared.lock().expect("no panic").deliver(&published);
     }
 
+    /// Lets this happen now; [`Whom::Publisher`] means everybody without a subscription.
+    pub(crate) fn strike(&self, whom: Whom, fault: &Fault) {
+        self.shared.lock().expect("no panic").strike(whom, fault);
+    }
+
     /// How many subscriptions there are now.
     pub(crate) fn n_subscriptions(&self) -> usize {
         self.shared.lock().expect("no panic").subscriptions.len()
+    }
+
+    /// What it has accepted and delivered so far.
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.shared.lock().expect("no panic").ledger.clone()
     }
 }
 
@@ -101,9 +115,14 @@ impl Drop for FakeBroker {
     }
 }
 
+/// A handle of every live connection, the only one beside those of its reader and its writer: a connection that is reset
+/// must leave none.
+type Sockets = Arc<Mutex<BTreeMap<u64, TcpStream>>>;
+
 #[derive(Clone)]
 struct Acceptor {
     shared: Arc<Mutex<Shared>>,
+    sockets: Sockets,
     n_published: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
 }
@@ -111,27 +130,45 @@ struct Acceptor {
 impl Acceptor {
     fn accept_all(self, listener: &TcpListener) {
         let mut threads = Vec::new();
-        let mut sockets = Vec::new();
         for connection in 0.. {
             let (socket, _) = listener.accept().expect("a connection");
             if self.is_over.load(Ordering::Relaxed) {
                 break;
             }
             let handle = socket.try_clone().expect("a second handle");
-            sockets.extend(socket.try_clone());
+            self.sockets().insert(connection, handle);
             let serving = self.clone();
             threads.push(std::thread::spawn(move || {
                 // The client decides when a connection ends, and how; a test looks at what the client saw.
                 let _ = serving.serve(connection, socket);
-                let _ = handle.shutdown(Shutdown::Both);
+                serving.end(connection, Cut::Fin);
             }));
         }
-        for socket in sockets {
-            let _ = socket.shutdown(Shutdown::Both);
+        let connections: Vec<u64> = self.sockets().keys().copied().collect();
+        for connection in connections {
+            self.end(connection, Cut::Fin);
         }
         for thread in threads {
             let _ = thread.join();
         }
+    }
+
+    fn sockets(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, TcpStream>> {
+        self.sockets.lock().expect("no panic")
+    }
+
+    /// Ends a connection for both of its threads.
+    fn end(&self, connection: u64, cut: Cut) {
+        let socket = self.sockets().remove(&connection);
+        let Some(socket) = socket else { return };
+        // It may have ended by itself; then there is nothing to do.
+        let _ = match cut {
+            Cut::Fin => socket.shutdown(Shutdown::Both),
+            // Says nothing; without time to linger, the last handle that is closed resets.
+            Cut::Reset => socket2::SockRef::from(&socket)
+                .set_linger(Some(Duration::ZERO))
+                .and_then(|()| socket.shutdown(Shutdown::Read)),
+        };
     }
 
     fn serve(&self, connection: u64, mut socket: TcpStream) -> Result<(), Box<tungstenite::Error>> {
@@ -172,23 +209,17 @@ impl Acceptor {
         // Two objects on one socket: one only reads, the other only writes.
         let writing = websocket.get_ref().try_clone().map_err(io)?;
         let (outbox, messages) = channel();
-        let _ = outbox.send(info);
+        let _ = outbox.send(Outgoing::Operations(info));
+        self.shared
+            .lock()
+            .expect("no panic")
+            .open(connection, outbox);
         let writer = {
-            let shared = Arc::clone(&self.shared);
-            std::thread::spawn(move || write_all(writing, &messages, &shared))
+            let acceptor = self.clone();
+            std::thread::spawn(move || acceptor.write_all(connection, writing, &messages))
         };
-        let served = Connection {
-            number: connection,
-            acceptor: self,
-            outbox,
-            input: Vec::new(),
-        }
-        .read_all(websocket);
-        let mut shared = self.shared.lock().expect("no panic");
-        shared
-            .subscriptions
-            .retain(|subscription| subscription.connection != connection);
-        drop(shared);
+        let served = Reader::new(connection, self).read_all(websocket);
+        self.shared.lock().expect("no panic").close(connection);
         let _ = writer.join();
         served
     }
@@ -203,149 +234,4 @@ fn read_request(socket: &mut TcpStream) -> std::io::Result<()> {
         head.extend(byte);
     }
     Ok(())
-}
-
-/// Writes what is sent to `messages` until all senders are gone or the client is.
-fn write_all(socket: TcpStream, messages: &Receiver<Vec<u8>>, shared: &Mutex<Shared>) {
-    let n_pings = shared.lock().expect("no panic").script.n_pings;
-    let pings = b"PING\r\n".repeat(n_pings);
-    let mut websocket = WebSocket::from_raw_socket(socket, Role::Server, None);
-    loop {
-        let message = match messages.recv_timeout(IDLE_PERIOD) {
-            Ok(message) => message,
-            Err(RecvTimeoutError::Timeout) if n_pings > 0 => Vec::from(b"PING\r\n"),
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        let (delivers_from, has_begun) = {
-            let shared = shared.lock().expect("no panic");
-            (shared.delivers_from, shared.n_published > 0)
-        };
-        sleep_until(delivers_from);
-        if message.is_empty() {
-            // The head of a binary frame of 1,000 bytes, and the first three of them.
-            let _ = websocket
-                .get_mut()
-                .write_all(&[0x82, 126, 3, 0xE8, b'M', b'S', b'G']);
-            break;
-        }
-        // A client that is still connecting is left alone.
-        let bytes = if has_begun {
-            [&pings[..], &message].concat()
-        } else {
-            message
-        };
-        if websocket.send(Message::Binary(bytes.into())).is_err() {
-            break;
-        }
-    }
-    // Ends the reading thread, too.
-    let _ = websocket.get_mut().shutdown(Shutdown::Both);
-}
-
-/// The reading side of one connection.
-struct Connection<'a> {
-    number: u64,
-    acceptor: &'a Acceptor,
-    outbox: Sender<Vec<u8>>,
-    input: Vec<u8>,
-}
-
-impl Connection<'_> {
-    fn read_all(
-        mut self,
-        mut websocket: WebSocket<TcpStream>,
-    ) -> Result<(), Box<tungstenite::Error>> {
-        loop {
-            match websocket.read()? {
-                Message::Binary(bytes) => self.input.extend_from_slice(&bytes),
-                Message::Close(_) => return Ok(()),
-                _ => {}
-            }
-            let mut used = 0;
-            while let Some(n_bytes) = self.one_operation(used) {
-                used += n_bytes;
-            }
-            self.input.drain(..used);
-            while self.is_deaf() && !self.acceptor.is_over.load(Ordering::Relaxed) {
-                sleep_until(mono_now().plus(nanos(IDLE_PERIOD)));
-            }
-        }
-    }
-
-    fn is_deaf(&self) -> bool {
-        let shared = self.acceptor.shared.lock().expect("no panic");
-        shared.script.is_deaf
-            && shared
-                .subscriptions
-                .iter()
-                .any(|subscription| subscription.connection == self.number)
-    }
-
-    /// Does the operation at `start`; returns its length if it is there whole.
-    fn one_operation(&self, start: usize) -> Option<usize> {
-        let unread = &self.input[start..];
-        let line_bytes = unread.windows(2).position(|pair| pair == b"\r\n")?;
-        let line = String::from_utf8_lossy(&unread[..line_bytes]).into_owned();
-        let mut words = line.split(' ');
-        let after_line = line_bytes + 2;
-        match words.next()? {
-            "PUB" => {
-                let subject = words.next().expect("a subject").to_owned();
-                let size: usize = words
-                    .next_back()
-                    .and_then(|n| n.parse().ok())
-                    .expect("a size");
-                let payload = unread.get(after_line..after_line + size)?.to_vec();
-                unread.get(after_line + size..after_line + size + 2)?;
-                self.publish(Published { subject, payload });
-                return Some(after_line + size + 2);
-            }
-            "SUB" => {
-                let pattern = words
-                    .next()
-                    .and_then(|text| text.parse().ok())
-                    .expect("a pattern");
-                let sid = words.next_back().expect("a subscription number").to_owned();
-                let mut shared = self.acceptor.shared.lock().expect("no panic");
-                shared.subscriptions.push(Subscription {
-                    connection: self.number,
-                    sid,
-                    pattern,
-                    outbox: self.outbox.clone(),
-                });
-            }
-            "PING" => {
-                let shared = self.acceptor.shared.lock().expect("no panic");
-                let is_silent = shared
-                    .script
-                    .pongs_end_at
-                    .is_some_and(|at| shared.n_published >= at);
-                drop(shared);
-                if !is_silent {
-                    let _ = self.outbox.send(Vec::from(b"PONG\r\n"));
-                }
-            }
-            _ => {}
-        }
-        Some(after_line)
-    }
-
-    fn publish(&self, published: Published) {
-        let mut shared = self.acceptor.shared.lock().expect("no panic");
-        if published.subject.starts_with("_NATSBENCH.") {
-            if !shared.script.is_end_dropped {
-                shared.deliver(&published);
-            }
-            return;
-        }
-        let stop = shared.route(published, &self.outbox);
-        self.acceptor
-            .n_published
-            .store(shared.n_published, Ordering::Relaxed);
-        drop(shared);
-        if let Some(length) = stop {
-            sleep_until(mono_now().plus(nanos(length)));
-        }
-    }
 }

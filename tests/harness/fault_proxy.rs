@@ -1,23 +1,32 @@
 //! A TCP proxy that misbehaves on order, in front of a real nats-server.
 //!
-//! Each direction of each connection has a thread that reads and one that writes, with a bounded queue between them, so
-//! that a delay costs no throughput while a pause is felt by the sender as soon as queue and buffers are full. Both
-//! stop with the proxy, which ends everything when it is dropped.
+//! What it does happens on a call, at a count or at a place in the bytes, never at a time. Connections are numbered from
+//! 0 in the order in which they were accepted, those that came to nothing included. Everything stops with the proxy,
+//! when it is dropped.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Condvar, Mutex};
+mod carrier;
+mod door;
+mod gate;
+mod link;
+mod tap;
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use natsbench::clock::{MonoNanos, mono_now, sleep_until};
+use carrier::Carrier;
+use door::Door;
+use gate::Gate;
+use link::Link;
+pub(crate) use tap::Place;
 
-/// Small buffers of the kernel and few chunks in the queue, so that a pause is felt soon.
+use super::HeldPort;
+use super::scripted_port::answer;
+
+/// Small buffers of the kernel, so that a pause is felt soon.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
-const CHUNK_BYTES: usize = 8 << 10;
-const QUEUED_CHUNKS: usize = 4;
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,30 +40,10 @@ pub(crate) enum Direction {
 /// How a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// In an orderly way.
+    /// In an orderly way: what was written before still arrives.
     Fin,
-    /// By a reset, as a crash or a firewall does it.
+    /// By a reset, as a crash or a firewall does it. It may overtake what was written before.
     Reset,
-}
-
-#[derive(Default)]
-struct Gate {
-    is_closed: Mutex<bool>,
-    changed: Condvar,
-    delay_ns: AtomicU64,
-    n_bytes: AtomicU64,
-}
-
-impl Gate {
-    fn set_closed(&self, is_closed: bool) {
-        *self.is_closed.lock().expect("no panic") = is_closed;
-        self.changed.notify_all();
-    }
-
-    fn pass(&self) {
-        let is_closed = self.is_closed.lock().expect("no panic");
-        drop(self.changed.wait_while(is_closed, |is_closed| *is_closed));
-    }
 }
 
 #[derive(Default)]
@@ -62,15 +51,15 @@ struct Shared {
     up: Gate,
     down: Gate,
     is_over: AtomicBool,
-    /// In the order in which they came.
-    connections: Mutex<Vec<Connection>>,
-}
-
-struct Connection {
-    /// Client and broker side; taken when it is cut.
-    sides: Option<[TcpStream; 2]>,
-    /// Nothing is said at the end, so that closing the last handle resets the connection.
-    is_reset: Arc<AtomicBool>,
+    door: Door,
+    /// Those to come are there, too, once something was planned for them.
+    links: Mutex<Vec<Arc<Link>>>,
+    n_connections: AtomicUsize,
+    /// Every so-manieth connection is reset; zero: none is.
+    reset_every: AtomicU64,
+    n_until_reset: AtomicU64,
+    /// What the next connection gets for its request.
+    answer: Mutex<Option<Vec<u8>>>,
 }
 
 impl Shared {
@@ -81,24 +70,30 @@ impl Shared {
         }
     }
 
-    fn cut(&self, idx: usize, cut: Cut) {
-        let mut connections = self.connections.lock().expect("no panic");
-        let connection = connections
-            .get_mut(idx)
-            .expect("there are so many connections");
-        connection
-            .is_reset
-            .store(cut == Cut::Reset, Ordering::Relaxed);
-        for socket in connection.sides.take().into_iter().flatten() {
-            // It may have ended by itself; then there is nothing to do.
-            let _ = match cut {
-                Cut::Fin => socket.shutdown(Shutdown::Both),
-                // Ends our own threads and says nothing; without time to linger, the close behind it resets.
-                Cut::Reset => socket2::SockRef::from(&socket)
-                    .set_linger(Some(Duration::ZERO))
-                    .and_then(|()| socket.shutdown(Shutdown::Read)),
-            };
+    fn link(&self, idx: usize) -> Arc<Link> {
+        let mut links = self.links.lock().expect("no panic");
+        while links.len() <= idx {
+            links.push(Arc::default());
         }
+        Arc::clone(&links[idx])
+    }
+
+    /// All connections so far.
+    fn all(&self) -> Vec<Arc<Link>> {
+        self.links.lock().expect("no panic").clone()
+    }
+
+    /// Whether it is the turn of this connection to be reset.
+    fn is_reset_due(&self) -> bool {
+        let every = self.reset_every.load(Ordering::SeqCst);
+        if every == 0 {
+            return false;
+        }
+        let n_left = self.n_until_reset.fetch_sub(1, Ordering::SeqCst) - 1;
+        if n_left == 0 {
+            self.n_until_reset.store(every, Ordering::SeqCst);
+        }
+        n_left == 0
     }
 }
 
@@ -112,21 +107,20 @@ pub(crate) struct FaultProxy {
 impl FaultProxy {
     /// A proxy to this port of loopback; it listens when this returns.
     pub(crate) fn to(broker_port: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        // What is accepted inherits it.
-        socket2::SockRef::from(&listener)
-            .set_recv_buffer_size(RECEIVE_BUFFER_BYTES)
-            .expect("a small receive buffer");
-        let port = listener.local_addr().expect("a bound socket").port();
+        let port = HeldPort::new();
+        let number = port.number();
+        let listener = listen(&port);
         let shared = Arc::new(Shared::default());
-        let accepting = {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || accept_all(&listener, broker_port, &shared))
+        let acceptor = Acceptor {
+            port,
+            broker_port,
+            shared: Arc::clone(&shared),
+            threads: Vec::new(),
         };
         Self {
-            port,
+            port: number,
             shared,
-            accepting: Some(accepting),
+            accepting: Some(std::thread::spawn(move || acceptor.accept_all(listener))),
         }
     }
 
@@ -147,31 +141,109 @@ impl FaultProxy {
 
     /// Every byte that way is underway for at least so much longer.
     pub(crate) fn delay(&self, direction: Direction, delay: Duration) {
-        let delay_ns = u64::try_from(delay.as_nanos()).expect("a delay of less than centuries");
-        self.shared
-            .gate(direction)
-            .delay_ns
-            .store(delay_ns, Ordering::Relaxed);
+        self.shared.gate(direction).set_delay(delay);
+    }
+
+    /// Each connection passes so many bytes a second that way.
+    pub(crate) fn throttle(&self, direction: Direction, bytes_per_s: u64) {
+        self.shared.gate(direction).set_bytes_per_s(bytes_per_s);
+    }
+
+    /// Swallows everything that way, ends of connections included, on new connections, too; nobody is told.
+    pub(crate) fn black_hole(&self, direction: Direction) {
+        self.shared.gate(direction).set_black_hole(true);
+    }
+
+    /// New connections work again. Those that have had something swallowed stay dead that way.
+    pub(crate) fn end_black_hole(&self, direction: Direction) {
+        self.shared.gate(direction).set_black_hole(false);
     }
 
     /// How many bytes have come that way.
     pub(crate) fn n_bytes(&self, direction: Direction) -> u64 {
-        self.shared.gate(direction).n_bytes.load(Ordering::Relaxed)
+        self.shared.gate(direction).n_bytes()
     }
 
-    /// Cuts connection `idx`, in the order in which they were opened.
+    /// How many connections were accepted.
+    pub(crate) fn n_connections(&self) -> usize {
+        self.shared.n_connections.load(Ordering::SeqCst)
+    }
+
+    /// How many NATS messages have passed whole that way, on all connections. A reset may have kept the last ones from
+    /// arriving.
+    pub(crate) fn n_messages(&self, direction: Direction) -> u64 {
+        let links = self.shared.all();
+        let counts = links.iter().map(|link| &link.way(direction).n_messages);
+        counts.map(|count| count.load(Ordering::SeqCst)).sum()
+    }
+
+    /// How many of them on connection `idx`.
+    pub(crate) fn n_messages_of(&self, idx: usize, direction: Direction) -> u64 {
+        let link = self.shared.link(idx);
+        link.way(direction).n_messages.load(Ordering::SeqCst)
+    }
+
+    /// Cuts connection `idx`.
     pub(crate) fn cut(&self, idx: usize, cut: Cut) {
-        self.shared.cut(idx, cut);
+        let n_connections = self.n_connections();
+        assert!(idx < n_connections, "there are {n_connections} connections");
+        self.shared.link(idx).cut(cut);
+    }
+
+    /// Cuts connection `idx`, which need not be open yet, at this place.
+    pub(crate) fn cut_at(&self, idx: usize, direction: Direction, place: Place, cut: Cut) {
+        let link = self.shared.link(idx);
+        *link.way(direction).cut.lock().expect("no panic") = Some((place, cut));
+    }
+
+    /// Cuts all connections.
+    pub(crate) fn break_all(&self, cut: Cut) {
+        for idx in 0..self.n_connections() {
+            self.shared.link(idx).cut(cut);
+        }
+    }
+
+    /// On connection `idx`, the receiver of this direction is told that there is no more, and the sender is not. The
+    /// other direction goes on.
+    pub(crate) fn half_close(&self, idx: usize, direction: Direction) {
+        self.shared.link(idx).half_close(direction);
+    }
+
+    /// From now on, every so-manieth new connection is reset right after it was accepted; with zero, none is any more.
+    pub(crate) fn reset_every(&self, every: u64) {
+        self.shared.n_until_reset.store(every, Ordering::SeqCst);
+        self.shared.reset_every.store(every, Ordering::SeqCst);
+    }
+
+    /// The next connection gets these bytes for its request, and ends.
+    pub(crate) fn answer_next(&self, bytes: impl Into<Vec<u8>>) {
+        *self.shared.answer.lock().expect("no panic") = Some(bytes.into());
+    }
+
+    /// New connections are refused when this returns; those that there are go on.
+    pub(crate) fn refuse(&self) {
+        self.shared.door.close(|| self.knock());
+    }
+
+    /// New connections are accepted again when this returns.
+    pub(crate) fn accept(&self) {
+        self.shared.door.open();
+    }
+
+    /// Makes the accepting thread look.
+    fn knock(&self) {
+        // It may have looked by itself.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
 
 impl Drop for FaultProxy {
     fn drop(&mut self) {
-        self.shared.is_over.store(true, Ordering::Relaxed);
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        self.shared.door.let_go();
         self.resume(Direction::Up);
         self.resume(Direction::Down);
-        // Wakes the accepting thread, which then sees that it is over.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        self.knock();
         if let Some(accepting) = self.accepting.take() {
             // A panic in it has already failed the test by what the client saw.
             let _ = accepting.join();
@@ -179,92 +251,83 @@ impl Drop for FaultProxy {
     }
 }
 
-fn accept_all(listener: &TcpListener, broker_port: u16, shared: &Arc<Shared>) {
-    let mut threads = Vec::new();
-    loop {
-        let (client, _) = listener.accept().expect("a connection");
-        if shared.is_over.load(Ordering::Relaxed) {
-            break;
-        }
-        // A broker that is gone is a connection that ends at once.
-        let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker_port)) else {
-            continue;
-        };
-        let clone = |socket: &TcpStream| {
-            socket.set_nodelay(true).expect("a live socket");
-            socket.try_clone().expect("a second handle")
-        };
-        let sides = Some([clone(&client), clone(&broker)]);
-        let is_reset = Arc::new(AtomicBool::new(false));
-        let mut start = |direction, from: &TcpStream, to: &TcpStream| {
-            let carrier = Carrier {
-                shared: Arc::clone(shared),
-                direction,
-                is_reset: Arc::clone(&is_reset),
-            };
-            let (from, to) = (clone(from), clone(to));
-            threads.push(std::thread::spawn(move || carrier.carry(from, to)));
-        };
-        start(Direction::Up, &client, &broker);
-        start(Direction::Down, &broker, &client);
-        shared
-            .connections
-            .lock()
-            .expect("no panic")
-            .push(Connection { sides, is_reset });
-    }
-    let n_connections = shared.connections.lock().expect("no panic").len();
-    for idx in 0..n_connections {
-        shared.cut(idx, Cut::Fin);
-    }
-    for thread in threads {
-        let _ = thread.join();
-    }
+fn listen(port: &HeldPort) -> TcpListener {
+    let listener = port.listen();
+    // What is accepted inherits it.
+    socket2::SockRef::from(&listener)
+        .set_recv_buffer_size(RECEIVE_BUFFER_BYTES)
+        .expect("a small receive buffer");
+    listener
 }
 
-/// Carries bytes one way until the connection ends.
-#[derive(Clone)]
-struct Carrier {
+/// The accepting thread.
+struct Acceptor {
+    port: HeldPort,
+    broker_port: u16,
     shared: Arc<Shared>,
-    direction: Direction,
-    is_reset: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-impl Carrier {
-    fn carry(self, mut from: TcpStream, to: TcpStream) {
-        let (queue, chunks) = sync_channel(QUEUED_CHUNKS);
-        let writer = {
-            let carrier = self.clone();
-            std::thread::spawn(move || carrier.write(&chunks, to))
-        };
-        let gate = self.shared.gate(self.direction);
-        let mut chunk = vec![0; CHUNK_BYTES];
-        while let Ok(n @ 1..) = from.read(&mut chunk) {
-            gate.n_bytes.fetch_add(n as u64, Ordering::Relaxed);
-            let due = mono_now().plus(gate.delay_ns.load(Ordering::Relaxed));
-            if queue.send((due, chunk[..n].to_vec())).is_err() {
+impl Acceptor {
+    fn accept_all(mut self, mut listener: TcpListener) {
+        loop {
+            let (client, _) = listener.accept().expect("a connection");
+            if self.shared.is_over.load(Ordering::SeqCst) {
                 break;
             }
+            if self.shared.door.is_closing() {
+                reset(client);
+                drop(listener);
+                if !self.shared.door.stay_closed() {
+                    break;
+                }
+                listener = listen(&self.port);
+                self.shared.door.has_opened();
+                continue;
+            }
+            self.serve(client);
         }
-        drop(queue);
-        let _ = writer.join();
-        if !self.is_reset.load(Ordering::Relaxed) {
-            // The sender learns that nobody takes any more.
-            let _ = from.shutdown(Shutdown::Read);
+        for link in self.shared.all() {
+            link.end();
+        }
+        for thread in self.threads {
+            let _ = thread.join();
         }
     }
 
-    fn write(&self, chunks: &Receiver<(MonoNanos, Vec<u8>)>, mut to: TcpStream) {
-        while let Ok((due, chunk)) = chunks.recv() {
-            sleep_until(due);
-            self.shared.gate(self.direction).pass();
-            if to.write_all(&chunk).is_err() {
-                return;
-            }
+    fn serve(&mut self, client: TcpStream) {
+        let idx = self.shared.n_connections.load(Ordering::SeqCst);
+        let link = self.shared.link(idx);
+        if self.shared.is_reset_due() {
+            reset(client);
+        } else if let Some(bytes) = self.shared.answer.lock().expect("no panic").take() {
+            // On a thread of its own, so that others need not wait for its request.
+            self.threads
+                .push(std::thread::spawn(move || answer(client, &bytes)));
+        } else if let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.broker_port)) {
+            link.open(&client, &broker);
+            self.carry(&link, Direction::Up, &client, &broker);
+            self.carry(&link, Direction::Down, &broker, &client);
         }
-        if !self.is_reset.load(Ordering::Relaxed) {
-            // The other side learns that there is no more.
-            let _ = to.shutdown(Shutdown::Write);
-        }
+        // A broker that is gone is a connection that ends at once.
+        self.shared.n_connections.store(idx + 1, Ordering::SeqCst);
     }
+
+    fn carry(&mut self, link: &Arc<Link>, direction: Direction, from: &TcpStream, to: &TcpStream) {
+        let carrier = Carrier {
+            shared: Arc::clone(&self.shared),
+            link: Arc::clone(link),
+            direction,
+        };
+        let [from, to] = [from, to].map(|socket| socket.try_clone().expect("a second handle"));
+        self.threads
+            .push(std::thread::spawn(move || carrier.carry(from, to)));
+    }
+}
+
+/// Ends a connection by a reset.
+fn reset(socket: TcpStream) {
+    // A connection that has ended needs none.
+    let _ = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+    drop(socket);
 }

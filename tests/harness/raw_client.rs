@@ -8,12 +8,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use natsbench::clock::{mono_now, sleep_until};
+use serde_json::Value;
 
 use super::{Broker, DEADLINE};
 
 /// A logged-in connection to the client port.
 pub(crate) struct RawClient {
     reader: BufReader<TcpStream>,
+    info: Value,
 }
 
 impl RawClient {
@@ -27,12 +29,25 @@ impl RawClient {
         let comma = if connect.is_empty() { "" } else { "," };
         let mut client = Self {
             reader: BufReader::new(stream),
+            info: Value::Null,
         };
+        let info = client.line(|line| line.starts_with("INFO "));
+        client.info = serde_json::from_str(&info["INFO ".len()..]).expect("INFO is JSON");
         client.say(&format!(
             "CONNECT {{\"verbose\":false,\"headers\":true,\"no_responders\":true{comma}{connect}}}\r\n"
         ));
         client.settle();
         client
+    }
+
+    /// What the broker has said of itself.
+    pub(crate) fn into_info(self) -> Value {
+        self.info
+    }
+
+    /// The id of the broker.
+    pub(crate) fn server_id(&self) -> &str {
+        self.info["server_id"].as_str().expect("an id")
     }
 
     /// Sends operations as they are.
@@ -50,6 +65,11 @@ impl RawClient {
             assert!(!line.starts_with("-ERR"), "{line}");
             line == "PONG"
         });
+    }
+
+    /// What comes next, for somebody who reads it himself.
+    pub(super) fn into_reader(self) -> BufReader<TcpStream> {
+        self.reader
     }
 
     /// Publishes.

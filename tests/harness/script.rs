@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::Cut;
+
 /// A published message.
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
@@ -29,6 +31,47 @@ pub(crate) enum Greeting {
     Frames(Vec<u8>),
 }
 
+/// Whose connections a fault hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Of the one who has published the message. The message is still taken, and nothing behind it.
+    Publisher,
+    /// Of all who have a subscription. They do not get the message any more.
+    Subscribers,
+    /// Of both.
+    All,
+}
+
+/// What happens to a connection.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// It ends without a word.
+    Cut(Cut),
+    /// It ends in the middle of a frame.
+    CutInMidFrame,
+    /// It ends with a close frame that has this payload: a code in two bytes and a reason, or nothing.
+    Close(Vec<u8>),
+    /// It gets these lines, whatever they are.
+    Lines(&'static str),
+    /// Its PINGs are not answered any more.
+    Mute,
+}
+
+impl Fault {
+    /// A close frame with a code and a reason.
+    pub(crate) fn close(code: u16, reason: &str) -> Self {
+        Self::Close([&code.to_be_bytes(), reason.as_bytes()].concat())
+    }
+}
+
+/// Logins that are refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal {
+    pub(super) from: u64,
+    pub(super) n_left: u64,
+    pub(super) reason: &'static str,
+}
+
 /// What becomes of message `k`.
 type Fate = Box<dyn FnMut(u64, Published) -> Vec<Published> + Send>;
 
@@ -38,8 +81,9 @@ pub(crate) struct Script {
     pub(super) fate: Fate,
     pub(super) reading_stops: Option<(u64, Duration)>,
     pub(super) delivery_stops: Option<(u64, Duration)>,
-    pub(super) cut_at: Option<u64>,
-    pub(super) injection: Option<(u64, &'static str)>,
+    pub(super) faults: Vec<(u64, Whom, Fault)>,
+    pub(super) refusal: Option<Refusal>,
+    pub(super) n_unprocessed: usize,
     pub(super) pongs_end_at: Option<u64>,
     pub(super) n_pings: usize,
     pub(super) is_end_dropped: bool,
@@ -54,8 +98,9 @@ impl Script {
             fate: Box::new(|_, published| vec![published]),
             reading_stops: None,
             delivery_stops: None,
-            cut_at: None,
-            injection: None,
+            faults: Vec::new(),
+            refusal: None,
+            n_unprocessed: 0,
             pongs_end_at: None,
             n_pings: 0,
             is_end_dropped: false,
@@ -90,15 +135,36 @@ impl Script {
         self
     }
 
-    /// Message `k` is cut off in the middle of its frame, and so is the connection of its subscriber.
-    pub(crate) fn cut_in_mid_frame(mut self, k: u64) -> Self {
-        self.cut_at = Some(k);
+    /// At message `k`, this happens to these connections. Further calls add further faults.
+    pub(crate) fn at(mut self, k: u64, whom: Whom, fault: Fault) -> Self {
+        self.faults.push((k, whom, fault));
         self
     }
 
+    /// Message `k` is cut off in the middle of its frame, and so is the connection of its subscriber.
+    pub(crate) fn cut_in_mid_frame(self, k: u64) -> Self {
+        self.at(k, Whom::Subscribers, Fault::CutInMidFrame)
+    }
+
     /// At message `k`, its publisher and all subscribers get these lines, whatever they are.
-    pub(crate) fn inject(mut self, k: u64, lines: &'static str) -> Self {
-        self.injection = Some((k, lines));
+    pub(crate) fn inject(self, k: u64, lines: &'static str) -> Self {
+        self.at(k, Whom::All, Fault::Lines(lines))
+    }
+
+    /// Once `k` messages were published, the next so many logins are refused with this `-ERR`.
+    pub(crate) fn refuse_logins(mut self, k: u64, n_logins: u64, reason: &'static str) -> Self {
+        self.refusal = Some(Refusal {
+            from: k,
+            n_left: n_logins,
+            reason,
+        });
+        self
+    }
+
+    /// Of each connection, the last so many messages are accepted and not yet processed, and lost when the broker ends the
+    /// connection. A PING is answered when all before it are processed.
+    pub(crate) fn lose_unprocessed(mut self, n_messages: usize) -> Self {
+        self.n_unprocessed = n_messages;
         self
     }
 

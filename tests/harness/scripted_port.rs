@@ -1,5 +1,6 @@
 //! A TCP port that does with each connection what a test says: for what no real server can be made to do.
 
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,6 +9,14 @@ use std::time::Duration;
 
 /// Nothing that a test writes or waits for on such a connection takes longer.
 const IO_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Takes a request and answers it with these bytes, whatever it was.
+pub(super) fn answer(mut stream: TcpStream, bytes: &[u8]) {
+    let mut request = [0; 4096];
+    // Whoever hangs up early gets no answer.
+    let _ = stream.read(&mut request);
+    let _ = stream.write_all(bytes);
+}
 
 /// A listening port of loopback; it stops listening when it is dropped.
 pub(crate) struct ScriptedPort {
@@ -66,14 +75,8 @@ impl ScriptedPort {
 
     /// Answers every request with these bytes, and closes the connection.
     pub(crate) fn answering(bytes: impl Into<Vec<u8>>) -> Self {
-        use std::io::{Read as _, Write as _};
         let bytes = bytes.into();
-        Self::start(move |mut stream| {
-            let mut request = [0; 4096];
-            // Whoever hangs up early gets no answer.
-            let _ = stream.read(&mut request);
-            let _ = stream.write_all(&bytes);
-        })
+        Self::start(move |stream| answer(stream, &bytes))
     }
 
     /// Its port.
