@@ -2,4 +2,9 @@
 //!
 //! `means` checks the means themselves: that the proxy, the brokers and the witness do what the other tests rest on.
 
+mod ends;
+mod goodbyes;
 mod means;
+mod network;
+mod restarts;
+mod run;
