@@ -12,6 +12,8 @@ use crate::measure::stamp::RunId;
 pub const SUBJECT_PREFIX: &str = "_NATSBENCH.end";
 /// The pattern that gets the end-of-run messages of all runs.
 pub const PATTERN: &str = "_NATSBENCH.end.*";
+/// Most ranges in doubt that are told of one stream: the message has to fit into a payload.
+pub const MAX_DOUBTS: usize = 200;
 /// Version of the message.
 const SCHEMA: &str = "natsbench.end/1";
 
@@ -38,6 +40,9 @@ pub struct StreamEnd {
     pub subject: String,
     /// Messages.
     pub n_sent: u64,
+    /// Numbers of which the publisher does not know whether the broker has had them: the first, and one past the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_doubt: Vec<(u64, u64)>,
 }
 
 impl EndOfRun {
@@ -87,6 +92,7 @@ mod tests {
             stream: 1,
             subject: "rounds.type.color".to_owned(),
             n_sent: 7,
+            in_doubt: vec![(3, 5)],
         };
         let message = EndOfRun::new(RunId(0xab), 2, 5, vec![stream]);
         assert_eq!(message.subject(), "_NATSBENCH.end.000000ab");
@@ -103,8 +109,8 @@ mod tests {
     }
 
     prop_compose! {
-        fn any_stream()(stream in any::<u8>(), subject in "\\PC{0,20}", n_sent in any::<u64>()) -> StreamEnd {
-            StreamEnd { stream, subject, n_sent }
+        fn any_stream()(stream in any::<u8>(), subject in "\\PC{0,20}", n_sent in any::<u64>(), in_doubt in prop::collection::vec(any::<(u64, u64)>(), 0..3)) -> StreamEnd {
+            StreamEnd { stream, subject, n_sent, in_doubt }
         }
     }
 
@@ -123,7 +129,7 @@ mod tests {
 
         #[test]
         fn a_damaged_message_never_panics_and_a_cut_one_is_none(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-            let message = EndOfRun::new(RunId(7), 1, 5, vec![StreamEnd { stream: 0, subject: "a".to_owned(), n_sent: 3 }]);
+            let message = EndOfRun::new(RunId(7), 1, 5, vec![StreamEnd { stream: 0, subject: "a".to_owned(), n_sent: 3, in_doubt: Vec::new() }]);
             let mut json = message.to_json();
             let at = at.index(json.len());
             json[at] = byte;

@@ -16,6 +16,7 @@
 pub mod deliveries;
 pub mod end_of_run;
 pub mod histogram;
+pub mod in_doubt;
 pub mod recorder;
 pub mod schedule;
 pub mod slo;

@@ -108,8 +108,10 @@ pub struct Observations<'a> {
     pub expected: Option<u64>,
     /// Distinct messages that arrived.
     pub received: Option<u64>,
-    /// Messages that did not arrive; a lower bound while `expected` is `None`.
+    /// Messages that did not arrive and had reached the broker; a lower bound while `expected` is `None`.
     pub lost: Option<u64>,
+    /// Messages that did not arrive and may never have reached the broker: so many more may have been lost.
+    pub in_doubt: u64,
     /// Further copies.
     pub duplicated: Option<u64>,
     /// Messages that arrived after a later one.
@@ -239,14 +241,14 @@ impl Objective {
         }
         let at_least = lost.saturating_sub(seen.n_unattributed());
         let at_most = if seen.expected.is_some() {
-            lost
+            lost.saturating_add(seen.in_doubt)
         } else {
             u64::MAX
         };
         match self.comparison.settled(at_least, at_most, limit) {
             Some(holds) => Judgement::settled(holds, observed),
             None if seen.expected.is_none() => Judgement::inconclusive(observed, UNKNOWN_TAIL),
-            None => Judgement::inconclusive(observed, seen.inexact()),
+            None => Judgement::inconclusive(observed, seen.why_loss_is_inexact()),
         }
     }
 
@@ -263,9 +265,10 @@ impl Objective {
         let of_expected = |lost: u64| lost as f64 / expected as f64;
         let observed = Observed::Ratio(of_expected(lost));
         let at_least = of_expected(lost.saturating_sub(seen.n_unattributed()));
-        match self.comparison.settled(at_least, of_expected(lost), limit) {
+        let at_most = of_expected(lost.saturating_add(seen.in_doubt));
+        match self.comparison.settled(at_least, at_most, limit) {
             Some(holds) => Judgement::settled(holds, observed),
-            None => Judgement::inconclusive(observed, seen.inexact()),
+            None => Judgement::inconclusive(observed, seen.why_loss_is_inexact()),
         }
     }
 
@@ -318,6 +321,17 @@ impl Observations<'_> {
             _ => 0,
         };
         self.doubts.iter().map(count_of).sum()
+    }
+
+    /// Why the loss is not exact.
+    fn why_loss_is_inexact(&self) -> String {
+        match self.in_doubt {
+            0 => self.inexact(),
+            n => format!(
+                "{} messages are in doubt, as nobody knows whether they reached the broker",
+                format_count(n)
+            ),
+        }
     }
 
     /// Why a count is not exact.

@@ -50,6 +50,7 @@ fn clean_run(latencies: &LatencyHistogram) -> Observations<'_> {
         expected: Some(1_000),
         received: Some(1_000),
         lost: Some(0),
+        in_doubt: 0,
         duplicated: Some(0),
         reordered: Some(0),
         undecodable: Some(0),
@@ -481,6 +482,28 @@ fn losses_fail_whatever_is_in_doubt_about_time() {
             Verdict::Pass
         ]
     );
+}
+
+#[test]
+fn messages_in_doubt_settle_only_what_losing_them_would_not_change() {
+    let latencies = samples(1_000, 1_000_000);
+    let seen = Observations {
+        received: Some(990),
+        lost: Some(4),
+        in_doubt: 6,
+        ..clean_run(&latencies)
+    };
+    let texts = ["lost<=10", "lost<=9", "lost<4", "lost==4", "lost_ratio<=1%"];
+    let expected = [
+        Verdict::Pass,
+        Verdict::Inconclusive,
+        Verdict::Fail,
+        Verdict::Inconclusive,
+        Verdict::Pass,
+    ];
+    assert_eq!(verdicts(texts, &seen), expected);
+    let why = objective("lost<=9").evaluate(&seen).why.unwrap();
+    assert!(why.starts_with("6 messages are in doubt"), "{why}");
 }
 
 #[test]
