@@ -7,6 +7,8 @@
 //!
 //! Units: nanoseconds everywhere.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
@@ -61,6 +63,8 @@ pub fn mono_now() -> MonoNanos {
 pub struct Clock {
     anchor_mono: MonoNanos,
     anchor_wall: WallNanos,
+    /// By how many nanoseconds the system's wall clock is taken to be off; nothing but a test has this.
+    step: Option<&'static AtomicI64>,
 }
 
 impl Clock {
@@ -73,7 +77,15 @@ impl Clock {
         Self {
             anchor_mono,
             anchor_wall,
+            step: None,
         }
+    }
+
+    /// The same, with a wall clock that anyone can set: by so many nanoseconds it is ahead of the system's.
+    pub fn start_settable(step: &'static AtomicI64) -> Self {
+        let mut clock = Self::start();
+        clock.step = Some(step);
+        clock
     }
 
     /// Reads the monotonic clock.
@@ -96,8 +108,15 @@ impl Clock {
     /// How far the system's wall clock has moved away from the anchor, in nanoseconds: positive when it was
     /// set forward. A few microseconds are reading noise.
     pub fn drift_ns(&self) -> i64 {
+        self.look().1
+    }
+
+    /// Now, and the same for now.
+    fn look(&self) -> (MonoNanos, i64) {
         let (mono, wall) = read_pair();
-        self.drift_of(mono, wall)
+        let step_ns = self.step.map_or(0, |step| step.load(Ordering::Relaxed));
+        let wall = WallNanos(wall.0.saturating_add_signed(step_ns));
+        (mono, self.drift_of(mono, wall))
     }
 
     /// The same for a given pair of readings.
@@ -105,6 +124,54 @@ impl Clock {
         let expected = i128::from(self.wall_at(mono).0);
         let drift = i128::from(wall.0) - expected;
         i64::try_from(drift).unwrap_or(if drift < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+/// Between two looks the wall clock may move so much against the monotonic one without having been set: reading both
+/// takes time, and a preemption in between more of it.
+const TOLERATED_STEP_NS: u64 = 5_000_000;
+/// Slewing, as time synchronisation does it, moves a wall clock by at most so many nanoseconds in a second (`adjtimex(2)`).
+const MAX_SLEW_NS_PER_S: u64 = 500_000;
+
+/// Notices when the wall clock is set, also when it is set back again before anybody looks at the end.
+#[derive(Debug, Clone)]
+pub struct StepWatch {
+    clock: Clock,
+    last: (MonoNanos, i64),
+    largest_ns: i64,
+}
+
+impl StepWatch {
+    /// Watches from now on.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            last: clock.look(),
+            largest_ns: 0,
+        }
+    }
+
+    /// Looks; to be called about once a second.
+    pub fn look(&mut self) {
+        let now = self.clock.look();
+        self.note(now);
+    }
+
+    fn note(&mut self, (mono, drift_ns): (MonoNanos, i64)) {
+        let moved_ns = drift_ns.saturating_sub(self.last.1);
+        let elapsed_s = mono.since(self.last.0) / NANOS_PER_SEC;
+        let tolerated_ns = TOLERATED_STEP_NS.saturating_add(elapsed_s * MAX_SLEW_NS_PER_S);
+        if moved_ns.unsigned_abs() > tolerated_ns
+            && moved_ns.unsigned_abs() > self.largest_ns.unsigned_abs()
+        {
+            self.largest_ns = moved_ns;
+        }
+        self.last = (mono, drift_ns);
+    }
+
+    /// By how much the wall clock was set, at most: positive when it was set forward; 0 when it was left alone.
+    pub fn largest_ns(&self) -> i64 {
+        self.largest_ns
     }
 }
 
@@ -154,7 +221,46 @@ mod tests {
     const CLOCK: Clock = Clock {
         anchor_mono: MonoNanos(NANOS_PER_SEC),
         anchor_wall: WallNanos(1_000 * NANOS_PER_SEC),
+        step: None,
     };
+
+    /// Looks once a second at a wall clock that is off by so much.
+    fn largest_step_ns(drifts_ns: &[i64]) -> i64 {
+        let mut watch = StepWatch {
+            clock: CLOCK,
+            last: (MonoNanos(0), 0),
+            largest_ns: 0,
+        };
+        for (second, drift_ns) in (1..).zip(drifts_ns) {
+            watch.note((MonoNanos(second * NANOS_PER_SEC), *drift_ns));
+        }
+        watch.largest_ns()
+    }
+
+    #[test]
+    fn an_hour_forward_and_back_is_seen_although_nothing_is_left_of_it() {
+        const HOUR_NS: i64 = 3_600_000_000_000;
+        assert_eq!(largest_step_ns(&[0, HOUR_NS, HOUR_NS, 0]), HOUR_NS);
+        assert_eq!(largest_step_ns(&[0, -HOUR_NS, 0]), -HOUR_NS);
+    }
+
+    #[test]
+    fn a_clock_that_is_slewed_all_day_was_not_set() {
+        let day: Vec<i64> = (0..86_400).map(|second| second * 400_000).collect();
+        assert_eq!(largest_step_ns(&day), 0);
+        assert_eq!(largest_step_ns(&[0, 4_000_000, 0]), 0);
+    }
+
+    #[test]
+    fn a_settable_clock_is_seen_to_be_set() {
+        static STEP: AtomicI64 = AtomicI64::new(0);
+        let mut watch = StepWatch::new(Clock::start_settable(&STEP));
+        watch.look();
+        assert_eq!(watch.largest_ns(), 0);
+        STEP.store(-3_600_000_000_000, Ordering::Relaxed);
+        watch.look();
+        assert!(watch.largest_ns() < -3_590_000_000_000);
+    }
 
     #[test]
     fn a_step_of_the_wall_clock_is_seen_in_both_directions_and_bends_no_stamp() {
