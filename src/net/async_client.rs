@@ -4,6 +4,7 @@
 //! message into a queue, so that a `sent` stamp taken before it includes the time in that queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::Event;
 
@@ -30,17 +31,33 @@ pub enum AsyncClientError {
     Unsupported(&'static str),
 }
 
-/// Told what goes wrong behind the library's back: it reconnects by itself, and `publish` knows of no refusal.
-pub type OnComplaint = Arc<dyn Fn(String) + Send + Sync>;
+/// What a library tells behind our back: it reconnects by itself, and `publish` knows of no refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LibraryEvent {
+    /// It has a connection, the first one or another.
+    Connected {
+        /// Where to, without secrets.
+        server: String,
+    },
+    /// It has lost its connection.
+    Disconnected,
+    /// The server, or the library, complains.
+    Complaint(String),
+}
 
-/// What an event complains about; most do not.
-fn complaint(event: &Event) -> Option<String> {
-    match event {
-        Event::ServerError(error) => Some(format!("-ERR '{error}'")),
-        Event::ClientError(error) => Some(format!("async-nats: {error}")),
-        Event::Disconnected => Some("async-nats has lost the connection".to_owned()),
-        _ => None,
-    }
+/// Told what happens.
+pub type OnLibraryEvent = Arc<dyn Fn(LibraryEvent) + Send + Sync>;
+
+fn library_event(event: &Event, server: &str) -> Option<LibraryEvent> {
+    Some(match event {
+        Event::ServerError(error) => LibraryEvent::Complaint(format!("-ERR '{error}'")),
+        Event::ClientError(error) => LibraryEvent::Complaint(format!("async-nats: {error}")),
+        Event::Disconnected => LibraryEvent::Disconnected,
+        Event::Connected => LibraryEvent::Connected {
+            server: server.to_owned(),
+        },
+        _ => return None,
+    })
 }
 
 /// A connection of async-nats.
@@ -79,12 +96,13 @@ impl AsyncClient {
     pub async fn connect(
         targets: &[Target],
         options: &DialOptions,
-        on_complaint: &OnComplaint,
+        reconnect_wait: Duration,
+        on_event: &OnLibraryEvent,
     ) -> Result<Self, AsyncClientError> {
         check(options)?;
         let mut first_error = None;
         for target in targets {
-            match Self::connect_to(target, options, on_complaint).await {
+            match Self::connect_to(target, options, reconnect_wait, on_event).await {
                 Ok(client) => return Ok(client),
                 Err(error) => _ = first_error.get_or_insert(error),
             }
@@ -95,7 +113,8 @@ impl AsyncClient {
     async fn connect_to(
         target: &Target,
         options: &DialOptions,
-        on_complaint: &OnComplaint,
+        reconnect_wait: Duration,
+        on_event: &OnLibraryEvent,
     ) -> Result<Self, AsyncClientError> {
         let url = format!(
             "{}://{}{}",
@@ -103,11 +122,13 @@ impl AsyncClient {
             target.host_and_port(),
             target.path_and_query
         );
-        let on_complaint = Arc::clone(on_complaint);
+        let on_event = Arc::clone(on_event);
+        let server = target.to_string();
         let connected = connect_options(target, options)?
+            .reconnect_delay_callback(move |_| reconnect_wait)
             .event_callback(move |event| {
-                if let Some(text) = complaint(&event) {
-                    on_complaint(text);
+                if let Some(event) = library_event(&event, &server) {
+                    on_event(event);
                 }
                 std::future::ready(())
             })

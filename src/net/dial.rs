@@ -135,6 +135,8 @@ pub struct Timings {
 pub struct ConnectionFacts {
     /// Where to, without secrets; one of several servers perhaps.
     pub url: String,
+    /// The same, with what it takes to connect again.
+    pub target: Target,
     /// INFO, the first one.
     pub info: ServerInfo,
     /// How long each step took.
@@ -296,6 +298,7 @@ pub async fn dial(
     timings.connect_ns = timer.lap_ns();
     let facts = ConnectionFacts {
         url: target.to_string(),
+        target: target.clone(),
         info: opened.info,
         timings,
         peer,

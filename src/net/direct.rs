@@ -4,7 +4,8 @@
 //! another task would cost 15 to 25 us of response time. Writes never block: what the kernel does not take
 //! stays pending, and the thread goes on with its other connections.
 //!
-//! Nothing that is pending is ever dropped or re-stamped: its messages were stamped when the write began.
+//! Nothing that is pending is ever dropped or re-stamped: its messages were stamped when the write began. When the
+//! connection breaks, what the kernel has not taken can be had back ([`DirectWriter::unhanded`]), to be sent over another one.
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,7 +15,7 @@ use rustls::ClientConnection;
 
 use crate::net::stream::{ControlQueue, WriteSide};
 use crate::net::ws::deflate::{Deflater, MIN_COMPRESSED_BYTES};
-use crate::net::ws::frame::{FrameOptions, HEADROOM_BYTES, opcode, seal};
+use crate::net::ws::frame::{FrameOptions, HEADROOM_BYTES, apply_mask, opcode, seal};
 use crate::net::ws::upgrade::masking_key;
 
 /// How operations are wrapped.
@@ -73,6 +74,35 @@ impl Batch {
     }
 }
 
+/// The frame of the batch that was written last, as long as a part of it is pending.
+#[derive(Debug)]
+struct LastFrame {
+    /// Where it begins in `pending`.
+    start: usize,
+    /// How to read it.
+    payload: LastPayload,
+}
+
+#[derive(Debug)]
+enum LastPayload {
+    /// Behind a header of so many bytes, masked or not.
+    Framed {
+        header_bytes: usize,
+        mask: Option<[u8; 4]>,
+    },
+    /// It was compressed; these are the operations, behind the room for a header. A peer can inflate it only as a whole.
+    Compressed(Vec<u8>),
+}
+
+/// What the kernel has not taken of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unhanded {
+    /// All operations of the batch.
+    pub operations: Vec<u8>,
+    /// From here on, in bytes of `operations`, nothing was taken.
+    pub offset: usize,
+}
+
 /// Writes operations straight to the socket; see the module documentation.
 #[derive(Debug)]
 pub struct DirectWriter {
@@ -82,6 +112,7 @@ pub struct DirectWriter {
     framing: Framing,
     pending: Vec<u8>,
     pending_start: usize,
+    last_frame: Option<LastFrame>,
     /// rustls holds encrypted bytes that the kernel has not taken.
     is_tls_backlogged: bool,
 }
@@ -95,6 +126,7 @@ impl DirectWriter {
             framing,
             pending: Vec::new(),
             pending_start: 0,
+            last_frame: None,
             is_tls_backlogged: false,
         }
     }
@@ -115,15 +147,56 @@ impl DirectWriter {
     /// Whatever the socket says; the connection is then of no further use.
     pub fn send(&mut self, batch: &mut Batch) -> io::Result<Flushed> {
         self.queue_control();
-        let start = self.frame(batch);
+        let (start, payload) = self.frame(batch);
         let result = if self.is_blocked() || self.tls.is_some() {
-            self.pending.extend_from_slice(&batch.bytes[start..]);
+            self.keep_pending(&batch.bytes[start..], payload);
             self.flush_pending()
         } else {
-            self.write_direct(&batch.bytes[start..])
+            self.write_direct(&batch.bytes[start..], payload)
         };
         batch.clear();
         result
+    }
+
+    /// Puts a whole frame behind what is pending.
+    fn keep_pending(&mut self, frame: &[u8], payload: LastPayload) {
+        self.last_frame = Some(LastFrame {
+            start: self.pending.len(),
+            payload,
+        });
+        self.pending.extend_from_slice(frame);
+    }
+
+    /// What the kernel (with TLS: the encryption) has not taken of the last batch, once the connection is of no use any
+    /// more; `None` when it has taken everything.
+    pub fn unhanded(&mut self) -> Option<Unhanded> {
+        let frame = self.last_frame.take()?;
+        if self.pending_start >= self.pending.len() {
+            return None;
+        }
+        let n_taken = self.pending_start.saturating_sub(frame.start);
+        Some(match frame.payload {
+            LastPayload::Compressed(batch) => Unhanded {
+                operations: batch[HEADROOM_BYTES..].to_vec(),
+                offset: 0,
+            },
+            LastPayload::Framed { header_bytes, mask } => {
+                let mut operations = self.pending.split_off(frame.start + header_bytes);
+                if let Some(mask) = mask {
+                    apply_mask(&mut operations, mask);
+                }
+                Unhanded {
+                    operations,
+                    offset: n_taken.saturating_sub(header_bytes),
+                }
+            }
+        })
+    }
+
+    /// Ends the connection, so that its reading side learns of it.
+    pub fn shut_down(&self) {
+        // It may have ended already.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 
     /// Writes what is pending and what the reading side has queued.
@@ -143,62 +216,74 @@ impl DirectWriter {
         }
     }
 
-    /// Wraps the batch in place and returns where its bytes start.
-    fn frame(&mut self, batch: &mut Batch) -> usize {
+    /// Wraps the batch in place; returns where its bytes start, and how to read them.
+    fn frame(&mut self, batch: &mut Batch) -> (usize, LastPayload) {
         let Framing::WebSocket {
             is_masked,
             deflater,
         } = &mut self.framing
         else {
-            return HEADROOM_BYTES;
+            let payload = LastPayload::Framed {
+                header_bytes: 0,
+                mask: None,
+            };
+            return (HEADROOM_BYTES, payload);
         };
-        let mut is_compressed = false;
+        let mask = is_masked.then(masking_key);
+        let mut options = FrameOptions {
+            opcode: opcode::BINARY,
+            is_compressed: false,
+            mask,
+        };
         if let Some(deflater) = deflater
             && batch.len() >= MIN_COMPRESSED_BYTES
         {
             let mut small = vec![0; HEADROOM_BYTES];
             deflater.deflate(&batch.bytes[HEADROOM_BYTES..], &mut small);
-            batch.bytes = small;
-            is_compressed = true;
+            let operations = std::mem::replace(&mut batch.bytes, small);
+            options.is_compressed = true;
+            let start = seal(&mut batch.bytes, HEADROOM_BYTES, options);
+            return (start, LastPayload::Compressed(operations));
         }
-        let mask = is_masked.then(masking_key);
-        seal(
-            &mut batch.bytes,
-            HEADROOM_BYTES,
-            FrameOptions {
-                opcode: opcode::BINARY,
-                is_compressed,
-                mask,
-            },
-        )
+        let start = seal(&mut batch.bytes, HEADROOM_BYTES, options);
+        let header_bytes = HEADROOM_BYTES - start;
+        (start, LastPayload::Framed { header_bytes, mask })
     }
 
-    fn write_direct(&mut self, bytes: &[u8]) -> io::Result<Flushed> {
-        let written = write_some(&mut self.socket, bytes)?;
-        if written < bytes.len() {
-            self.pending.extend_from_slice(&bytes[written..]);
-            return Ok(Flushed::Blocked);
+    fn write_direct(&mut self, frame: &[u8], payload: LastPayload) -> io::Result<Flushed> {
+        let mut written = 0;
+        let result = write_some(&mut self.socket, frame, &mut written);
+        if written < frame.len() {
+            // Whole, because a connection that breaks now may have taken half an operation.
+            self.keep_pending(frame, payload);
+            self.pending_start += written;
         }
-        Ok(Flushed::All)
+        result?;
+        Ok(if written < frame.len() {
+            Flushed::Blocked
+        } else {
+            Flushed::All
+        })
     }
 
     fn flush_pending(&mut self) -> io::Result<Flushed> {
         let unsent = &self.pending[self.pending_start..];
-        let written = match &self.tls {
-            None => write_some(&mut self.socket, unsent)?,
+        let mut written = 0;
+        let result = match &self.tls {
+            None => write_some(&mut self.socket, unsent, &mut written),
             Some(tls) => {
                 let mut connection = tls.lock().unwrap_or_else(PoisonError::into_inner);
-                let (written, is_drained) =
-                    write_tls_some(&mut connection, &mut self.socket, unsent)?;
-                self.is_tls_backlogged = !is_drained;
-                written
+                write_tls_some(&mut connection, &mut self.socket, unsent, &mut written)
+                    .map(|is_drained| self.is_tls_backlogged = !is_drained)
             }
         };
         self.pending_start += written;
         if self.pending_start == self.pending.len() {
             self.pending.clear();
             self.pending_start = 0;
+            self.last_frame = None;
         }
+        result?;
         Ok(if self.is_blocked() {
             Flushed::Blocked
         } else {
@@ -213,43 +298,45 @@ impl AsFd for DirectWriter {
     }
 }
 
-/// Writes as much as the kernel takes.
-fn write_some(socket: &mut std::net::TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut written = 0;
-    while written < bytes.len() {
-        match socket.write(&bytes[written..]) {
+/// Writes as much as the kernel takes, and adds it to `written`, also when it fails in the end.
+fn write_some(
+    socket: &mut std::net::TcpStream,
+    bytes: &[u8],
+    written: &mut usize,
+) -> io::Result<()> {
+    while *written < bytes.len() {
+        match socket.write(&bytes[*written..]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => written += n,
+            Ok(n) => *written += n,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(written)
+    Ok(())
 }
 
-/// Encrypts and writes as much as rustls and the kernel take; also says whether rustls holds nothing back.
+/// Encrypts and writes as much as rustls and the kernel take; says whether rustls holds nothing back. What rustls has
+/// accepted is added to `accepted`, also when it fails in the end.
 fn write_tls_some(
     connection: &mut ClientConnection,
     socket: &mut std::net::TcpStream,
     bytes: &[u8],
-) -> io::Result<(usize, bool)> {
-    let mut accepted = 0;
+    accepted: &mut usize,
+) -> io::Result<bool> {
     loop {
         while connection.wants_write() {
             match connection.write_tls(socket) {
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok((accepted, false));
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        if accepted == bytes.len() {
-            return Ok((accepted, true));
+        if *accepted == bytes.len() {
+            return Ok(true);
         }
-        accepted += connection.writer().write(&bytes[accepted..])?;
+        *accepted += connection.writer().write(&bytes[*accepted..])?;
     }
 }
 

@@ -107,6 +107,26 @@ impl Session {
         }
     }
 
+    fn stream(&self) -> &Stream {
+        match &self.wire {
+            Wire::Plain { stream, .. } => stream,
+            Wire::WebSocket(wire) => wire.stream(),
+        }
+    }
+
+    /// Bytes that have come out of the socket so far (with TLS: decrypted), those of the handshake aside.
+    pub fn n_read_bytes(&self) -> u64 {
+        self.stream().n_read_bytes()
+    }
+
+    /// How the peer has ended the connection, if it has: for a session that does not read.
+    pub fn hang_up(&self) -> Option<SessionError> {
+        self.stream().hang_up().map(|seen| match seen {
+            Ok(()) => SessionError::Eof,
+            Err(error) => SessionError::Io(error),
+        })
+    }
+
     /// Bytes received but not yet handed out; not zero only in mid-operation.
     pub fn buffered_bytes(&self) -> usize {
         self.parser.buffered_bytes()

@@ -20,6 +20,12 @@ pub enum SessionError {
         /// The reason in the frame.
         reason: String,
     },
+    /// Nothing came from the peer, not even the answer to a PING.
+    #[error("the server gave no sign of life for {}", crate::units::format_duration(*.limit))]
+    Silent {
+        /// For how long.
+        limit: std::time::Duration,
+    },
     /// The socket broke.
     #[error("the connection broke")]
     Io(#[source] io::Error),

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::ClientConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -83,6 +84,7 @@ enum Transport {
 pub(crate) struct Stream {
     transport: Transport,
     last_read: MonoNanos,
+    n_read_bytes: u64,
     detached: Option<Arc<ControlQueue>>,
 }
 
@@ -98,6 +100,7 @@ impl Stream {
         Self {
             transport: Transport::Tcp(stream),
             last_read: mono_now(),
+            n_read_bytes: 0,
             detached: None,
         }
     }
@@ -106,6 +109,7 @@ impl Stream {
         Self {
             transport: Transport::Tls(Box::new(stream)),
             last_read: mono_now(),
+            n_read_bytes: 0,
             detached: None,
         }
     }
@@ -121,6 +125,30 @@ impl Stream {
     /// When bytes last came out of the socket.
     pub(crate) fn last_read(&self) -> MonoNanos {
         self.last_read
+    }
+
+    /// Bytes that have come out of it so far.
+    pub(crate) fn n_read_bytes(&self) -> u64 {
+        self.n_read_bytes
+    }
+
+    /// Whether the peer has ended the connection, seen without reading what it had sent before; an error if it was reset.
+    pub(crate) fn hang_up(&self) -> Option<io::Result<()>> {
+        use std::os::fd::AsFd as _;
+        let tcp = match &self.transport {
+            Transport::Tcp(tcp) | Transport::SharedTls { tcp, .. } => tcp,
+            Transport::Tls(stream) => stream.get_ref().0,
+            Transport::Replaced => return None,
+        };
+        let flags = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut looked = [PollFd::from_borrowed_fd(tcp.as_fd(), flags)];
+        poll(&mut looked, Some(&Timespec::default())).ok()?;
+        let seen = looked[0].revents();
+        if !seen.intersects(flags) {
+            return None;
+        }
+        let error = rustix::net::sockopt::socket_error(tcp).ok()?;
+        Some(error.map_err(io::Error::from))
     }
 
     /// Gives the writing side away. From here on this stream only reads.
@@ -175,6 +203,7 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let n_filled = buf.filled().len();
         let result = match &mut this.transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -185,6 +214,7 @@ impl AsyncRead for Stream {
         };
         if result.is_ready() {
             this.last_read = mono_now();
+            this.n_read_bytes += (buf.filled().len() - n_filled) as u64;
         }
         result
     }

@@ -221,6 +221,11 @@ impl WebSocketWire {
     }
 
     /// The stream below.
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The stream below.
     pub(crate) fn stream_mut(&mut self) -> &mut Stream {
         &mut self.stream
     }
