@@ -16,7 +16,7 @@ use crate::cli::credentials::Given;
 use crate::cli::error::CliError;
 use crate::cli::secrets::typed_headers;
 use crate::cli::sources::{Level, Typed};
-use crate::load::plan::Endpoint;
+use crate::load::plan::{Endpoint, ReconnectPolicy};
 use crate::net::dial::{DialOptions, USER_AGENT};
 use crate::net::target::{Scheme, Target, may_be_scheme};
 use crate::net::tls::{SystemRoots, TlsOptions};
@@ -134,9 +134,13 @@ impl ConnectionArgs {
     ///
     /// # Errors
     /// Everything that is wrong with flags, environment, context and the files they name.
-    pub(crate) fn endpoint(&self, n_connections: u16) -> Result<Endpoint, CliError> {
+    pub(crate) fn endpoint(
+        &self,
+        n_connections: u16,
+        reconnect: ReconnectPolicy,
+    ) -> Result<Endpoint, CliError> {
         if self.local_broker {
-            return self.local_endpoint(n_connections);
+            return self.local_endpoint(n_connections, reconnect);
         }
         let context = match self.context.as_deref() {
             Some(name) => Context::load(name)?,
@@ -144,7 +148,9 @@ impl ConnectionArgs {
         };
         let (mut servers, url_level) = self.servers(&context)?;
         self.check_transport(&servers)?;
-        let credentials = match self.given(&context)? {
+        let given = self.given(&context)?;
+        let read_credentials = given.as_ref().and_then(|(_, given)| given.reader());
+        let credentials = match given {
             Some((level, given)) => Some((level, given.read()?)),
             None => None,
         };
@@ -161,7 +167,12 @@ impl ConnectionArgs {
         let credentials = credentials.map_or(Credentials::None, |(_, credentials)| credentials);
         let tls_first = self.tlsfirst || context.tls_first;
         let dial = self.dial_options(built(&tls)?, credentials, tls_first, n_connections)?;
-        Ok(Endpoint { servers, dial })
+        Ok(Endpoint {
+            servers,
+            dial,
+            reconnect,
+            read_credentials,
+        })
     }
 
     /// What is said about TLS, for these servers.
@@ -176,7 +187,11 @@ impl ConnectionArgs {
     }
 
     /// A broker of our own knows nobody and has no TLS: what the environment says about others does not matter.
-    fn local_endpoint(&self, n_connections: u16) -> Result<Endpoint, CliError> {
+    fn local_endpoint(
+        &self,
+        n_connections: u16,
+        reconnect: ReconnectPolicy,
+    ) -> Result<Endpoint, CliError> {
         let tls = TlsOptions {
             system_roots: SystemRoots::Unneeded,
             ..TlsOptions::default()
@@ -184,6 +199,8 @@ impl ConnectionArgs {
         Ok(Endpoint {
             servers: vec![Target::local()],
             dial: self.dial_options(built(&tls)?, Credentials::None, false, n_connections)?,
+            reconnect,
+            read_credentials: None,
         })
     }
 

@@ -3,14 +3,17 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::cli::error::CliError;
+use crate::load::plan::ReadCredentials;
 use crate::protocol::{Credentials, CredentialsError, Secret};
 
 /// Longest file that is read: a JWT of the greatest length, and a seed.
 const MAX_FILE_BYTES: u64 = 2 << 20;
 
 /// Credentials as they were given, files not yet read: only those that count need to be there.
+#[derive(Clone)]
 pub(crate) enum Given {
     UserPassword { user: String, password: String },
     Creds(PathBuf),
@@ -40,6 +43,22 @@ impl Given {
             }),
             Self::Token(token) => Ok(Credentials::Token(Secret::new(token))),
         }
+    }
+}
+
+impl Given {
+    /// Reads them once more, where they are in a file that may have changed. Of a pipe there is nothing more to read.
+    pub(crate) fn reader(&self) -> Option<ReadCredentials> {
+        let (Self::Creds(path) | Self::NKey(path)) = self else {
+            return None;
+        };
+        if !path.is_file() {
+            return None;
+        }
+        let given = self.clone();
+        Some(Arc::new(move || {
+            given.clone().read().map_err(|error| error.to_string())
+        }))
     }
 }
 

@@ -10,8 +10,8 @@ use anstyle::{AnsiColor, Style};
 
 use crate::cli::exit;
 use crate::load::connecting::{StartError, Unreachable, error_chain};
-use crate::load::latency::RunError;
 use crate::load::links::LinkError;
+use crate::load::run::RunError;
 use crate::net::async_client::AsyncClientError;
 use crate::net::dial::{DialError, Step};
 use crate::net::ws::upgrade::UpgradeError;
@@ -46,6 +46,13 @@ impl CliError {
             pointer: None,
             hint: None,
         }
+    }
+
+    /// What went wrong and why, on one line.
+    pub(crate) fn summary(&self) -> String {
+        let mut parts = vec![self.message.as_str()];
+        parts.extend(self.causes.iter().map(String::as_str));
+        parts.join(": ")
     }
 
     /// Points at the faulty part of what was typed.

@@ -1,13 +1,9 @@
 //! `latency`: publish and subscribe in one run.
 
-use std::fs::File;
-use std::io;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-
-use clap::Args;
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::ColorWhen;
 use crate::cli::broker::beside_local_broker;
@@ -15,16 +11,19 @@ use crate::cli::connection::{ConnectionArgs, parse_target};
 use crate::cli::error::CliError;
 use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::cli::output::{OutputArgs, exit_code, saved_json};
-use crate::cli::output_file::OutputFile;
+use crate::cli::reconnect::{ReconnectArgs, WhileDownArgs};
 use crate::cli::redact::{secrets_of, without_secrets};
 use crate::cli::rounds::{RoundsArgs, RouteArg};
-use crate::load::latency::{self, Watch};
+use crate::cli::run_files::RunFilesArgs;
+use crate::cli::watching::{ResultFiles, RunWatcher};
+use crate::load::latency;
 use crate::load::outcome;
 use crate::load::plan::{Endpoint, LatencyPlan};
+use crate::load::run::Watch;
 use crate::measure::slo::Objective;
-use crate::report::hdr_log::HdrLog;
 use crate::rounds::ExtrasForm;
 use crate::units::{Rate, RateLimit, parse_duration};
+use clap::Args;
 
 /// Flags of `latency`.
 #[derive(Debug, Args)]
@@ -87,6 +86,12 @@ pub(crate) struct LatencyArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
     #[command(flatten)]
+    reconnect: ReconnectArgs,
+    #[command(flatten)]
+    while_down: WhileDownArgs,
+    #[command(flatten)]
+    run_files: RunFilesArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -98,13 +103,14 @@ impl LatencyArgs {
             .iter()
             .map(|text| parse_objective(text))
             .collect::<Result<_, _>>()?;
-        let subscribe_at = self.connection.endpoint(self.subscribers.get())?;
+        let policy = self.reconnect.policy();
+        let subscribe_at = self.connection.endpoint(self.subscribers.get(), policy)?;
         let publish_at = Endpoint {
             servers: match &self.pub_server {
                 Some(url) => vec![parse_target(url)?],
                 None => subscribe_at.servers.clone(),
             },
-            ..self.connection.endpoint(self.publishers.get())?
+            ..self.connection.endpoint(self.publishers.get(), policy)?
         };
         if self.duration.is_zero() {
             return Err(CliError::usage("`--duration` must be more than zero"));
@@ -122,6 +128,7 @@ impl LatencyArgs {
             duration: self.duration,
             warmup: self.warmup,
             drain: self.drain,
+            while_down: self.while_down.while_down(),
             objectives,
         })
     }
@@ -148,22 +155,17 @@ fn parse_objective(text: &str) -> Result<Objective, CliError> {
 
 pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> {
     let mut plan = args.plan()?;
-    let open = |flag, path: &Option<PathBuf>| {
-        path.as_deref()
-            .map(|path| OutputFile::open(flag, path))
-            .transpose()
-    };
-    let save = open("--save", &args.save)?;
-    let hdr = open("--hdr", &args.hdr)?;
-    if let (Some(save), Some(hdr)) = (&save, &hdr)
+    let result_files = ResultFiles::open(args.save.as_deref(), args.hdr.as_deref())?;
+    if let (Some(save), Some(hdr)) = (&result_files.save, &result_files.hdr)
         && save.is_same(hdr)
     {
         return Err(CliError::usage(
             "`--save` and `--hdr` name the same file: one would overwrite the other",
         ));
     }
+    let secrets = Arc::new(secrets_of(&[&plan.subscribe_at, &plan.publish_at]));
+    let mut watcher = RunWatcher::new(&args.output, true, &args.run_files, result_files, &secrets)?;
     args.rounds.warn(color);
-    let secrets = secrets_of(&[&plan.subscribe_at, &plan.publish_at]);
     let outcome = run_interruptible(Unread::Stops, async |interrupt| {
         beside_local_broker(args.connection.local_broker, async |local| {
             if let Some(target) = local {
@@ -172,11 +174,19 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
                     plan.publish_at.servers = vec![target];
                 }
             }
-            measure(args, &plan, hdr, interrupt.stop).await
+            let watch = Watch {
+                interrupt,
+                clock: watcher.clock(),
+                watcher: &mut watcher,
+            };
+            let measured = latency::run(&plan, watch).await?;
+            Ok(outcome::of_latency(&plan, &measured))
         })
         .await
     });
-    let result = without_secrets(&secrets, outcome)?;
+    let mut result = without_secrets(&secrets, outcome)?;
+    let (incomplete, save) = watcher.finish();
+    result.trust.doubts.extend(incomplete);
     // Each is tried, whatever becomes of the other: a full disk must not take the report with it.
     let printed = args.output.print(&result, color);
     if let Some(mut file) = save {
@@ -184,60 +194,4 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
     }
     printed?;
     Ok(exit_code(&result))
-}
-
-/// Begins the interval log, once, when a file for it is left.
-fn begin_log(
-    file: &mut Option<OutputFile>,
-    log: &mut Option<HdrLog<File>>,
-    started_s: f64,
-) -> io::Result<()> {
-    if let Some(file) = file.take() {
-        *log = Some(HdrLog::begin(file.take_empty()?, started_s)?);
-    }
-    Ok(())
-}
-
-async fn measure(
-    args: &LatencyArgs,
-    plan: &LatencyPlan,
-    hdr: Option<OutputFile>,
-    stop: CancellationToken,
-) -> Result<crate::results::RunResult, CliError> {
-    let mut progress = args.output.progress();
-    let clock = crate::clock::Clock::start();
-    let started = clock.now();
-    let started_s = clock.wall_now().0 as f64 / 1e9;
-    let mut hdr = hdr;
-    let mut log = None;
-    let mut log_error = None;
-    let watch = Watch {
-        stop,
-        on_progress: &mut |snapshot| progress.update(snapshot),
-        on_interval: &mut |recorder| {
-            let end = Duration::from_nanos(clock.now().since(started));
-            // Begun only now: a run that never begins leaves the old file as it was.
-            let written = begin_log(&mut hdr, &mut log, started_s).and_then(|()| {
-                log.as_mut()
-                    .map_or(Ok(()), |log| log.interval(recorder, end))
-            });
-            if let Err(error) = written {
-                log_error.get_or_insert(error);
-            }
-        },
-    };
-    let measured = latency::run(plan, watch).await;
-    progress.finish();
-    let mut result = outcome::of_latency(plan, &measured?);
-    // A run without a single interval has a log that says so.
-    if let Err(error) = begin_log(&mut hdr, &mut log, started_s) {
-        log_error.get_or_insert(error);
-    }
-    if let Some(error) = log_error {
-        result
-            .trust
-            .doubts
-            .push(format!("the interval log is incomplete: {error}"));
-    }
-    Ok(result)
 }

@@ -11,9 +11,9 @@ mod credentials;
 mod doctor;
 pub mod error;
 pub mod exit;
-mod interrupt;
 #[doc(hidden)]
 pub mod fuzzing;
+mod interrupt;
 mod latency;
 mod output;
 mod output_file;
@@ -26,6 +26,7 @@ mod secrets;
 mod sources;
 mod subscribe;
 mod usage;
+mod watching;
 
 use std::io::Write as _;
 use std::process::ExitCode;

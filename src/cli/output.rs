@@ -133,7 +133,7 @@ pub(crate) fn exit_code(result: &RunResult) -> u8 {
         (Ended::ConnectionLost, _) => exit::UNREACHABLE,
         (Ended::Completed, Verdict::Pass) => exit::PASSED,
         (Ended::Completed, Verdict::Fail) => exit::FAILED,
-        (Ended::Completed, Verdict::Inconclusive) => exit::INCONCLUSIVE,
+        (Ended::Completed, Verdict::Inconclusive) | (Ended::Unfinished, _) => exit::INCONCLUSIVE,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `pub`: publish synthetic rounds at a rate.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,13 +13,16 @@ use crate::cli::error::CliError;
 use crate::cli::exit;
 use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::cli::output::{OutputArgs, exit_code, write_more_to_stdout, write_stdout};
+use crate::cli::reconnect::{ReconnectArgs, WhileDownArgs};
 use crate::cli::redact::{secrets_of, without_secrets};
 use crate::cli::rounds::{ExtrasArg, RoundsArgs, RouteArg};
-use crate::load::latency::Watch;
+use crate::cli::run_files::RunFilesArgs;
+use crate::cli::watching::{ResultFiles, RunWatcher};
 use crate::load::outcome;
 use crate::load::plan::{Extent, PublishPlan};
 use crate::load::publish;
-use crate::load::publisher::{generator_of, subjects_of};
+use crate::load::run::Watch;
+use crate::load::streams::{generator_of, subjects_of};
 use crate::units::{RateLimit, parse_duration};
 
 /// How long a run waits at its end for blocked writes and the broker's confirmation.
@@ -73,6 +77,12 @@ pub(crate) struct PubArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
     #[command(flatten)]
+    reconnect: ReconnectArgs,
+    #[command(flatten)]
+    while_down: WhileDownArgs,
+    #[command(flatten)]
+    run_files: RunFilesArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -88,7 +98,9 @@ impl PubArgs {
             (None, None) => Extent::Endless,
         };
         Ok(PublishPlan {
-            endpoint: self.connection.endpoint(self.connections.get())?,
+            endpoint: self
+                .connection
+                .endpoint(self.connections.get(), self.reconnect.policy())?,
             client: self.rounds.client.client(),
             n_connections: self.connections,
             rounds: self
@@ -97,6 +109,7 @@ impl PubArgs {
             rate: self.rate,
             extent,
             drain: DRAIN,
+            while_down: self.while_down.while_down(),
         })
     }
 }
@@ -107,25 +120,27 @@ pub(crate) fn run(args: &PubArgs, color: ColorWhen) -> Result<u8, CliError> {
     if args.dry_run {
         return dry_run(&plan);
     }
-    let secrets = secrets_of(&[&plan.endpoint]);
+    let no_files = ResultFiles::default();
+    let secrets = Arc::new(secrets_of(&[&plan.endpoint]));
+    let mut watcher = RunWatcher::new(&args.output, true, &args.run_files, no_files, &secrets)?;
     let outcome = run_interruptible(Unread::Stops, async |interrupt| {
         beside_local_broker(args.connection.local_broker, async |local| {
             if let Some(target) = local {
                 plan.endpoint.servers = vec![target];
             }
-            let mut progress = args.output.progress();
             let watch = Watch {
-                stop: interrupt.stop,
-                on_progress: &mut |snapshot| progress.update(snapshot),
-                on_interval: &mut |_| {},
+                interrupt,
+                clock: watcher.clock(),
+                watcher: &mut watcher,
             };
-            let published = publish::run(&plan, watch).await;
-            progress.finish();
-            Ok(outcome::of_publish(&plan, &published?))
+            let published = publish::run(&plan, watch).await?;
+            Ok(outcome::of_publish(&plan, &published))
         })
         .await
     });
-    let result = without_secrets(&secrets, outcome)?;
+    let mut result = without_secrets(&secrets, outcome)?;
+    let (incomplete, _) = watcher.finish();
+    result.trust.doubts.extend(incomplete);
     args.output.print(&result, color)?;
     // Without an end of its own, Ctrl-C is how a `pub` is meant to end; the code still says that it was.
     Ok(exit_code(&result))

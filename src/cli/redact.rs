@@ -7,6 +7,7 @@
 use crate::cli::error::CliError;
 use crate::doctor::redact::Secrets;
 use crate::load::plan::Endpoint;
+use crate::results::outages::{Status, StatusEvent};
 use crate::results::{ConnectionResult, RunResult};
 
 /// What is used to connect to these.
@@ -41,6 +42,13 @@ pub(crate) fn hide_in_result(secrets: &Secrets, result: &mut RunResult) {
     for sentence in sentences.chain(why) {
         secrets.hide_in_sentence(sentence);
     }
+    for outage in &mut result.outages {
+        let failed = outage.failed.iter_mut().map(|attempt| &mut attempt.error);
+        let own = [&mut outage.cause.text].into_iter();
+        for text in own.chain(failed).chain(&mut outage.gave_up) {
+            secrets.hide_in_sentence(text);
+        }
+    }
     let connections = [&mut result.connection, &mut result.publisher_connection];
     for connection in connections.into_iter().flatten() {
         let ConnectionResult {
@@ -51,5 +59,21 @@ pub(crate) fn hide_in_result(secrets: &Secrets, result: &mut RunResult) {
         for text in [server_version, server_name].into_iter().flatten() {
             secrets.hide(text);
         }
+    }
+}
+
+/// Hides secrets in what happened to a connection.
+pub(crate) fn hide_in_event(secrets: &Secrets, event: &mut StatusEvent) {
+    let text = match &mut event.status {
+        Status::Disconnected { cause } => Some(&mut cause.text),
+        Status::Reconnecting { last_error, .. } => last_error.as_mut(),
+        Status::Closed { reason } => reason.as_mut(),
+        Status::Connected { .. }
+        | Status::Reconnected { .. }
+        | Status::LameDuck { .. }
+        | Status::Draining => None,
+    };
+    if let Some(text) = text {
+        secrets.hide_in_sentence(text);
     }
 }

@@ -6,7 +6,7 @@ use crate::cli::ColorWhen;
 use crate::cli::error::CliError;
 use crate::cli::output::warn;
 use crate::load::plan::{PublishClient, RoundsPlan};
-use crate::load::publisher::generator_of;
+use crate::load::streams::generator_of;
 use crate::rounds::{ExtrasForm, GameMix, MixError, Route};
 use crate::subject::Subject;
 use crate::units::parse_bytes;

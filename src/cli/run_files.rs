@@ -3,16 +3,14 @@
 //! A file is opened before the run and emptied by its first line, so that a run that never begins leaves the old
 //! content. A file that cannot be written any longer does not end the run: it becomes a doubt of the result.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::cli::error::CliError;
-use crate::cli::output::OutputFile;
+use crate::cli::output_file::OutputFile;
 use crate::clock::WallNanos;
 use crate::report::events::write_json_event;
 use crate::report::series::{SeriesFormat, SeriesWriter};
@@ -39,18 +37,14 @@ pub(crate) struct RunFiles {
 }
 
 impl RunFiles {
-    /// Opens what the flags name. `others` are the files that further flags name: `("--save", args.save.as_deref())`.
+    /// Opens what the flags name. `others` are the files that further flags name: `("--save", save.as_ref())`.
     ///
     /// # Errors
     /// When a file cannot be written, or two flags name the same one.
     pub(crate) fn open(
         args: &RunFilesArgs,
-        others: &[(&str, Option<&Path>)],
+        others: &[(&str, Option<&OutputFile>)],
     ) -> Result<Self, CliError> {
-        let own = [
-            ("--events", args.events.as_deref()),
-            ("--series", args.series.as_deref()),
-        ];
         let files = Self {
             events: RunFile::open("--events", "event file", args.events.as_deref())?,
             series: RunFile::open("--series", "series", args.series.as_deref())?,
@@ -59,8 +53,11 @@ impl RunFiles {
                 .as_deref()
                 .map_or(SeriesFormat::JsonLines, SeriesFormat::of),
         };
-        // Only now: whatever a link leads to, it exists.
-        check_distinct(others.iter().chain(&own))?;
+        let own = [
+            ("--events", files.events.file.as_ref()),
+            ("--series", files.series.file.as_ref()),
+        ];
+        check_distinct(others.iter().chain(&own).copied())?;
         Ok(files)
     }
 
@@ -138,8 +135,8 @@ impl<W> RunFile<W> {
     }
 
     fn begin(&mut self, begin: impl FnOnce(File) -> io::Result<W>) -> io::Result<Option<&mut W>> {
-        if let Some(file) = self.file.take().as_mut().and_then(OutputFile::take_empty) {
-            self.out = Some(begin(file)?);
+        if let Some(file) = self.file.take() {
+            self.out = Some(begin(file.take_empty()?)?);
         }
         Ok(self.out.as_mut())
     }
@@ -147,44 +144,19 @@ impl<W> RunFile<W> {
 
 /// Refuses two flags that name one file, which they would overwrite for each other.
 fn check_distinct<'a>(
-    named: impl Iterator<Item = &'a (&'a str, Option<&'a Path>)>,
+    named: impl Iterator<Item = (&'a str, Option<&'a OutputFile>)>,
 ) -> Result<(), CliError> {
-    let mut seen: Vec<(&str, Identity)> = Vec::new();
-    for (flag, path) in named {
-        let Some(identity) = path.and_then(identity_of) else {
-            continue;
-        };
-        if let Some((other, _)) = seen.iter().find(|(_, known)| *known == identity) {
+    let mut seen: Vec<(&str, &OutputFile)> = Vec::new();
+    for (flag, file) in named {
+        let Some(file) = file else { continue };
+        if let Some((other, _)) = seen.iter().find(|(_, known)| known.is_same(file)) {
             return Err(CliError::usage(format!(
                 "`{other}` and `{flag}` name the same file: one would overwrite the other"
             )));
         }
-        seen.push((flag, identity));
+        seen.push((flag, file));
     }
     Ok(())
-}
-
-/// Which file a path leads to.
-#[derive(Debug, PartialEq, Eq)]
-enum Identity {
-    /// One that exists: device and inode.
-    Present(u64, u64),
-    /// One that does not exist yet: its directory and name.
-    Absent(PathBuf, OsString),
-}
-
-/// `None` for pipes and devices, which take from several, and for what cannot be created anyway.
-fn identity_of(path: &Path) -> Option<Identity> {
-    if let Ok(metadata) = path.metadata() {
-        let is_file = metadata.is_file();
-        return is_file.then(|| Identity::Present(metadata.dev(), metadata.ino()));
-    }
-    let name = path.file_name()?.to_owned();
-    let parent = match path.parent()? {
-        parent if parent.as_os_str().is_empty() => Path::new("."),
-        parent => parent,
-    };
-    Some(Identity::Absent(parent.canonicalize().ok()?, name))
 }
 
 #[cfg(test)]
@@ -293,19 +265,12 @@ mod tests {
             };
             let text = refused(RunFiles::open(&args(Some(&file), Some(other)), &[]));
             assert!(text.contains("`--events` and `--series`"), "{text}");
+            let save = OutputFile::open("--save", other).unwrap();
             refused(RunFiles::open(
                 &args(Some(&file), None),
-                &[("--hdr", None), ("--save", Some(other))],
+                &[("--hdr", None), ("--save", Some(&save))],
             ));
             assert!(!file.exists(), "what was opened for nothing is gone");
-            // The same two that do not exist, and are not ours to open.
-            if other != &link {
-                let others = [
-                    ("--save", Some(file.as_path())),
-                    ("--hdr", Some(other.as_path())),
-                ];
-                refused(RunFiles::open(&args(None, None), &others));
-            }
         }
     }
 
@@ -315,7 +280,8 @@ mod tests {
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
         let null = Path::new("/dev/null");
         for (events, save) in [(null, null), (a.as_path(), b.as_path())] {
-            let others = [("--save", Some(save))];
+            let save = OutputFile::open("--save", save).unwrap();
+            let others = [("--save", Some(&save))];
             assert!(RunFiles::open(&args(Some(events), None), &others).is_ok());
         }
     }

@@ -13,17 +13,23 @@ use crate::cli::connection::ConnectionArgs;
 use crate::cli::error::CliError;
 use crate::cli::interrupt::{Unread, run_interruptible};
 use crate::cli::output::{OutputArg, OutputArgs, exit_code, stderr_style, warn};
+use crate::cli::reconnect::ReconnectArgs;
 use crate::cli::redact::{secrets_of, without_secrets};
-use crate::load::latency::Watch;
+use crate::cli::run_files::RunFilesArgs;
+use crate::cli::watching::{ResultFiles, RunWatcher};
 use crate::load::observer::Lines;
 use crate::load::outcome;
 use crate::load::plan::SubscribePlan;
+use crate::load::run::Watch;
 use crate::load::subscribe;
 use crate::report::message::LineFormat;
 use crate::report::write_short;
 use crate::results::Ended;
 use crate::subject::{Pattern, TrapKind};
-use crate::units::parse_duration;
+use crate::units::{parse_bytes, parse_duration};
+
+/// The smallest read of a consumer that is slow on purpose.
+const MIN_STALLED_READ_BYTES: usize = 512;
 
 /// How a message line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,8 +72,15 @@ pub(crate) struct SubArgs {
         allow_negative_numbers = true
     )]
     connections: NonZeroU16,
+    /// Act as a slow consumer: read so many bytes a second, such as 10KiB, or nothing at all
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, default_missing_value = "0", value_parser = parse_bytes)]
+    stall: Option<u64>,
     #[command(flatten)]
     connection: ConnectionArgs,
+    #[command(flatten)]
+    reconnect: ReconnectArgs,
+    #[command(flatten)]
+    run_files: RunFilesArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -92,8 +105,18 @@ impl SubArgs {
         if self.duration.is_some_and(|duration| duration.is_zero()) {
             return Err(CliError::usage("`--duration` must be more than zero"));
         }
+        let mut endpoint = self
+            .connection
+            .endpoint(self.connections.get(), self.reconnect.policy())?;
+        if let Some(stall) = self.stall {
+            // A large read would take at once what is to last for seconds.
+            let slice_bytes = usize::try_from(stall / 10).unwrap_or(usize::MAX);
+            endpoint.dial.read_buffer_bytes =
+                slice_bytes.clamp(MIN_STALLED_READ_BYTES, endpoint.dial.read_buffer_bytes);
+        }
         Ok(SubscribePlan {
-            endpoint: self.connection.endpoint(self.connections.get())?,
+            endpoint,
+            stall: self.stall,
             patterns: self.subjects.clone(),
             queue: self.queue.clone(),
             n_connections: self.connections,
@@ -165,29 +188,32 @@ pub(crate) fn run(args: &SubArgs, color: ColorWhen) -> Result<u8, CliError> {
     args.warn(color);
     let lines = args.lines();
     let has_lines = lines.is_some();
-    let secrets = secrets_of(&[&plan.endpoint]);
+    let no_files = ResultFiles::default();
+    let secrets = Arc::new(secrets_of(&[&plan.endpoint]));
+    let mut watcher = RunWatcher::new(
+        &args.output,
+        !has_lines,
+        &args.run_files,
+        no_files,
+        &secrets,
+    )?;
     let outcome = run_interruptible(Unread::Stops, async |interrupt| {
-        let mut progress = args.output.progress();
         let watch = Watch {
-            stop: interrupt.stop,
-            // Lines on the same terminal already show that something happens.
-            on_progress: &mut |snapshot| {
-                if !has_lines {
-                    progress.update(snapshot);
-                }
-            },
-            on_interval: &mut |_| {},
+            interrupt: interrupt.clone(),
+            clock: watcher.clock(),
+            watcher: &mut watcher,
         };
-        let observed = subscribe::run(&plan, lines, watch).await;
-        progress.finish();
-        let mut result = outcome::of_subscribe(&plan, &observed?);
+        let observed = subscribe::run(&plan, lines, watch).await?;
+        let mut result = outcome::of_subscribe(&plan, &observed);
         if has_lines && interrupt.unread.is_cancelled() && result.ended == Ended::Interrupted {
             // Whoever read the lines has seen enough, as when the next line meets the closed pipe.
             result.ended = Ended::Completed;
         }
         Ok(result)
     });
-    let result = without_secrets(&secrets, outcome)?;
+    let mut result = without_secrets(&secrets, outcome)?;
+    let (incomplete, _) = watcher.finish();
+    result.trust.doubts.extend(incomplete);
     if has_lines {
         // Lines are the output; the summary is a hint beside them.
         summary_to_stderr(args, &result, color)?;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::clock::{Clock, MonoNanos};
-use crate::load::publisher::StreamSent;
 use crate::load::receiver::{LiveReceived, Sink};
-use crate::measure::deliveries::{Arrival, Deliveries, Start};
+use crate::load::streams::StreamSent;
+use crate::measure::deliveries::{Arrival, Deliveries, SeqRange, Start};
 use crate::measure::recorder::Recorder;
 use crate::measure::stamp::{self, Origin, Phase, RunId, Stamp};
 use crate::protocol::Msg;
@@ -54,6 +54,8 @@ pub struct RunSink {
     /// Nothing was sent, so that nothing is waited for.
     is_nothing_owed: bool,
     is_complete: bool,
+    sent_ns: u64,
+    losses: OutageMarks,
 }
 
 impl RunSink {
@@ -71,6 +73,8 @@ impl RunSink {
             is_announced: false,
             is_nothing_owed: false,
             is_complete: false,
+            sent_ns: 0,
+            losses: OutageMarks::default(),
         }
     }
 
@@ -84,6 +88,11 @@ impl RunSink {
         &self.counts
     }
 
+    /// What each outage of the connection has cost, in the order in which they were.
+    pub fn missing_by_outage(&self) -> Vec<Vec<SeqRange>> {
+        self.losses.missing(&self.deliveries)
+    }
+
     #[inline]
     fn account(&mut self, stamp: &Stamp, recorder: &mut Recorder) {
         if stamp.run != self.run {
@@ -95,12 +104,15 @@ impl RunSink {
             return;
         }
         self.n_new += 1;
-        // A further copy is counted, but never recorded: it would weigh one message twice.
-        if self
+        self.sent_ns = stamp.sent_ns;
+        let arrival = self
             .deliveries
-            .observe(stamp.publisher, stamp.stream, stamp.seq)
-            != Arrival::Duplicate
-        {
+            .observe(stamp.publisher, stamp.stream, stamp.seq);
+        if arrival != Arrival::InOrder {
+            self.live.note(arrival);
+        }
+        // A further copy is counted, but never recorded: it would weigh one message twice.
+        if arrival != Arrival::Duplicate {
             record_delivery(recorder, stamp, self.received_ns);
         }
     }
@@ -180,6 +192,45 @@ impl Sink for RunSink {
 
     fn is_complete(&self) -> bool {
         self.is_complete
+    }
+
+    fn connection_lost(&mut self) {
+        self.losses.connection_lost(&self.deliveries);
+    }
+
+    fn lag_ns(&self) -> Option<i64> {
+        lag_ns(self.received_ns, self.sent_ns)
+    }
+}
+
+/// How old the last stamped message was when it was read.
+pub(crate) fn lag_ns(received_ns: u64, sent_ns: u64) -> Option<i64> {
+    (sent_ns > 0).then(|| received_ns.wrapping_sub(sent_ns).cast_signed())
+}
+
+/// Where every stream of one accounting was whenever the connection was lost.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OutageMarks {
+    heads: Vec<Vec<u64>>,
+}
+
+impl OutageMarks {
+    /// The connection was lost once more.
+    pub(crate) fn connection_lost(&mut self, deliveries: &Deliveries) {
+        self.heads.push(deliveries.heads());
+    }
+
+    /// What is missing because of each outage: the numbers that begin right where the streams were. When nothing came between
+    /// two outages, the first has cost it.
+    pub(crate) fn missing(&self, deliveries: &Deliveries) -> Vec<Vec<SeqRange>> {
+        let mut taken: Vec<SeqRange> = Vec::new();
+        let mut missing_from = |heads: &Vec<u64>| {
+            let missing = deliveries.missing_from(heads);
+            let new: Vec<_> = missing.filter(|range| !taken.contains(range)).collect();
+            taken.extend(&new);
+            new
+        };
+        self.heads.iter().map(&mut missing_from).collect()
     }
 }
 

@@ -65,13 +65,15 @@ pub enum StartError {
 #[derive(Clone)]
 pub struct ReceiverPlan {
     /// Where to connect.
-    pub endpoint: Endpoint,
+    pub endpoint: Arc<Endpoint>,
     /// Number of the first connection, for reports.
     pub first_idx: usize,
     /// How many connections.
     pub n_connections: usize,
     /// What to subscribe to on each.
-    pub subscriptions: Vec<Subscription>,
+    pub subscriptions: Arc<[Subscription]>,
+    /// Read no faster than so many bytes a second; 0 reads nothing at all.
+    pub stall: Option<u64>,
 }
 
 /// A connection that has subscribed.
@@ -190,6 +192,16 @@ pub async fn dial_any(endpoint: &Endpoint) -> Result<(Session, ConnectionFacts),
         }
     }
     Err(failed.expect("a plan names at least one server"))
+}
+
+/// Asks for all subscriptions at once, with a PING behind them. What the server says to them comes among the messages.
+pub(crate) fn subscribe_again(session: &mut Session, subscriptions: &[Subscription]) {
+    for (sid, subscription) in (1..).zip(subscriptions) {
+        let queue = subscription.queue.as_deref();
+        // What could be encoded once can be encoded again.
+        let _ = encode::sub(session.out(), &subscription.pattern, queue, sid);
+    }
+    encode::ping(session.out());
 }
 
 /// Subscribes and waits until the server has answered; returns its complaint if it refused.

@@ -15,3 +15,25 @@ pub struct Interrupt {
     /// Cancelled just before `stop` where the reason for it is that nobody reads standard output any more.
     pub unread: CancellationToken,
 }
+
+impl Interrupt {
+    /// Whether the run is to end early.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Whether nothing more is to be waited for.
+    pub fn is_left(&self) -> bool {
+        self.leave.is_cancelled()
+    }
+
+    /// Waits for `work`, unless nothing more is to be waited for.
+    pub async fn unless_left<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        // What is dropped here is not wanted any more.
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.leave.cancelled() => None,
+        }
+    }
+}

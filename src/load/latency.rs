@@ -4,82 +4,45 @@
 //! phase on a schedule of its own; drain until every subscriber has everything or the limit has passed.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
-
-use crate::clock::{Clock, MonoNanos};
-use crate::host::{HiccupMeter, HiccupReport, HostDelta, HostSample};
+use crate::clock::mono_now;
 use crate::load::accounting::RunSink;
-use crate::load::connecting::{ReceiverPlan, StartError, Subscription};
-use crate::load::links::{LinkError, Links};
-use crate::load::pacer::{LiveSent, Pace, Pacer, PhaseOutcome, PhasePlan, tick_ns};
+use crate::load::links::{LinkError, Links, LinksPlan};
+use crate::load::outcome;
+use crate::load::pacer::{LiveSent, Pace, Pacer, PhaseOutcome, PhasePlan, Settled, tick_ns};
 use crate::load::plan::{Extent, LatencyPlan, PublishClient};
-use crate::load::publisher::{Stamping, StreamSent};
-use crate::load::receiver::{
-    Channels, ConnectionReport, Control, LiveReceived, Receiver, Sink as _,
-};
+use crate::load::publisher::Stamping;
+use crate::load::receiver::{ConnectionReport, LiveReceived};
+use crate::load::receiving::{DRAIN_LOOK_PERIOD, Receiving};
+use crate::load::run::{Counts, LOOK_PERIOD, Run, RunError, RunFacts, Watch};
+use crate::measure::in_doubt::InDoubt;
 use crate::measure::recorder::Recorder;
 use crate::measure::schedule::Schedule;
-use crate::measure::stamp::{Phase, RunId};
+use crate::measure::stamp::Phase;
 use crate::net::async_client;
 use crate::net::dial::ConnectionFacts;
 use crate::report::progress::Snapshot;
-use crate::rounds::Route;
 use crate::units::NANOS_PER_SEC;
 
-/// One receiving thread for so many subscribers, up to one a core: a thread for a handful would only take the
-/// processor from the broker.
-const SUBSCRIBERS_PER_THREAD: usize = 128;
-/// How often the orchestrator looks at counters; progress is drawn no more often than this.
-const LOOK_PERIOD: Duration = Duration::from_millis(100);
-/// While draining it looks more often, so that a run ends when its last message has come.
-const DRAIN_LOOK_PERIOD: Duration = Duration::from_millis(5);
-
-/// Why a run could not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The publishing side.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// The subscribing side.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The pacing thread.
-    #[error("cannot start the pacing thread")]
-    Pacer(#[source] std::io::Error),
-    /// It was stopped while it was still connecting.
-    #[error("stopped before anything was measured")]
-    Stopped,
-    /// A thread died in mid-run; a fault of natsbench.
-    #[error("the {0} thread stopped unexpectedly")]
-    Died(&'static str),
-}
-
-/// What may watch and stop a run.
-pub struct Watch<'a> {
-    /// Ends the schedule; what is in flight is still drained.
-    pub stop: CancellationToken,
-    /// Called at most ten times a second.
-    pub on_progress: &'a mut (dyn FnMut(&Snapshot) + Send),
-    /// Called with what each receiving thread recorded in about a second: response and service.
-    pub on_interval: &'a mut (dyn FnMut(&Recorder) + Send),
-}
+const WARMING_UP: &str = "warming up";
+const MEASURING: &str = "measuring";
+const DRAINING: &str = "draining";
 
 /// What a run has measured; [`outcome`](crate::load::outcome) makes a result of it.
 pub struct Measured {
-    /// Which run.
-    pub run: RunId,
-    /// The process's clock.
-    pub clock: Clock,
+    /// What is known of every run.
+    pub run: RunFacts,
     /// The publishing side.
     pub phase: PhaseOutcome,
     /// Response and service of every delivery.
     pub recorder: Recorder,
     /// Each subscriber.
     pub subscribers: Vec<ConnectionReport<RunSink>>,
+    /// Messages of which nobody knows whether the broker has had them.
+    pub in_doubt: InDoubt,
+    /// Publishing connections that are gone for good, with the reason.
+    pub failures: Vec<(usize, String)>,
     /// The first subscriber's connection.
     pub subscriber_facts: Option<ConnectionFacts>,
     /// The first publisher's connection.
@@ -90,354 +53,293 @@ pub struct Measured {
     pub publisher_texts: Vec<String>,
     /// Measured phase and drain, from the first due time.
     pub measured_ns: u64,
-    /// Everything, from the first connection.
-    pub total_ns: u64,
-    /// When the run began.
-    pub started: MonoNanos,
-    /// The machine's time taken away.
-    pub host: HostDelta,
-    /// What an idle thread suffered meanwhile.
-    pub hiccup: HiccupReport,
-    /// Wall clock against monotonic clock at the end.
-    pub clock_drift_ns: i64,
-    /// Whether it was stopped before its time.
-    pub is_interrupted: bool,
+}
+
+/// What a run has measured so far, in the middle of it: only what can be had without stopping anybody.
+pub struct SoFar<'a> {
+    /// What is known of the run.
+    pub run: RunFacts,
+    /// Rounds due, sent, and left out.
+    pub sent: &'a LiveSent,
+    /// Counters of the subscribers.
+    pub received: &'a LiveReceived,
+    /// Response and service of every delivery.
+    pub recorder: &'a Recorder,
+    /// The first subscriber's connection.
+    pub subscriber_facts: Option<&'a ConnectionFacts>,
+    /// The first publisher's connection.
+    pub publisher_facts: Option<&'a ConnectionFacts>,
+    /// Since the measured phase began.
+    pub measured_ns: u64,
+}
+
+/// The parts of a run that is going on.
+struct Parts<'a> {
+    plan: &'a LatencyPlan,
+    links: Links,
+    pacer: Pacer,
+    receiving: Receiving,
 }
 
 /// Runs it.
 ///
 /// # Errors
 /// When it cannot begin. Whatever goes wrong later is part of what was measured.
-pub async fn run(plan: &LatencyPlan, mut watch: Watch<'_>) -> Result<Measured, RunError> {
-    let clock = Clock::start();
-    let started = clock.now();
-    let run = RunId(rand::random());
-    if plan.client == PublishClient::AsyncNats {
-        async_client::check(&plan.publish_at.dial).map_err(LinkError::from)?;
-    }
-    let open = async {
-        let receiving = Receiving::start(plan, run, clock).await?;
-        let links = Links::open(
-            &plan.publish_at,
-            plan.client,
-            plan.n_publishers.get(),
-            &plan.rounds,
-        );
-        Ok::<_, RunError>((receiving, links.await?))
-    };
-    let (mut receiving, (links, publishers)) = unless_stopped(&watch.stop, Box::pin(open)).await?;
-    let subscriber_facts = receiving.facts.take();
-    let pacer = Pacer::start(publishers, Stamping { run, clock }, watch.stop.clone())
-        .map_err(RunError::Pacer)?;
-
-    warm_up(plan, &pacer, &mut receiving, &mut watch).await?;
-
-    let host_before = HostSample::read();
-    let meter = HiccupMeter::start();
-    let phase_plan = phase_plan(plan, Phase::Measured, plan.duration);
-    let mut phase = {
-        let live = Arc::clone(pacer.live());
-        let phase = pacer.run(phase_plan);
-        receiving
-            .watch_while(phase, &live, plan, "measuring", &mut watch)
-            .await
-            .ok_or(RunError::Died("pacing"))?
-    };
-    pacer
-        .finish(vec![None; usize::from(plan.n_publishers.get())])
-        .await;
-    // What has arrived needs no confirmation, so only the subscribers are waited for.
-    receiving.drain(&phase.streams, plan, &mut watch).await;
-    let ended = clock.now();
-
-    let (subscribers, recorder) = receiving.finish(&phase.streams, &mut watch).await?;
-    let hiccup = meter.stop();
-    let host = HostSample::read().since(&host_before);
-    phase.note_lost(links.lost());
-    let n_server_errors = links.report().n_server_errors();
-    let publisher_texts = links.report().texts();
-    let publisher_facts = links.facts.first().cloned();
-    if !pacer.join() {
-        return Err(RunError::Died("pacing"));
-    }
-    links.close(plan.drain).await;
-    Ok(Measured {
-        run,
-        clock,
-        measured_ns: ended.since(phase.started),
-        total_ns: ended.since(started),
-        started,
-        phase,
-        recorder,
-        subscribers,
-        subscriber_facts,
-        publisher_facts,
-        n_server_errors,
-        publisher_texts,
-        host,
-        hiccup,
-        clock_drift_ns: clock.drift_ns(),
-        is_interrupted: watch.stop.is_cancelled(),
-    })
+pub async fn run(plan: &LatencyPlan, watch: Watch<'_>) -> Result<Measured, RunError> {
+    let mut run = Run::begin(watch);
+    let mut parts = run
+        .unless_stopped(Box::pin(Parts::open(plan, &run)))
+        .await?;
+    parts.warm_up(&mut run).await?;
+    run.reset_counts();
+    run.begin_measuring();
+    let phase = parts.phase(MEASURING, plan.duration, &mut run).await?;
+    parts.drain(&phase, &mut run).await;
+    let measured_ns = mono_now().since(phase.started);
+    let settled = parts.pacer.settle().await;
+    // Taken before the connections are closed: that is no outage.
+    let facts = run.facts();
+    parts.finish(phase, settled, facts, measured_ns, run).await
 }
 
-/// Connects, unless the run is stopped first: there is nothing to wait for yet and nothing to report.
-pub(crate) async fn unless_stopped<T, E>(
-    stop: &CancellationToken,
-    connecting: impl Future<Output = Result<T, E>>,
-) -> Result<T, RunError>
-where
-    RunError: From<E>,
-{
-    // Dropping half-open connections is what is wanted here.
-    tokio::select! {
-        () = stop.cancelled() => Err(RunError::Stopped),
-        opened = connecting => Ok(opened?),
-    }
-}
-
-fn phase_plan(plan: &LatencyPlan, phase: Phase, duration: Duration) -> PhasePlan {
-    PhasePlan {
-        phase,
-        pace: Pace::Schedule(Schedule::new(plan.rate)),
-        tick_ns: tick_ns(plan.rate),
-        extent: Extent::Duration(duration),
-        give_up_after: plan.drain,
-    }
-}
-
-/// Publishes without counting, then waits until the subscribers have it or the drain limit has passed, so that the
-/// measured phase starts without debt.
-async fn warm_up(
-    plan: &LatencyPlan,
-    pacer: &Pacer,
-    receiving: &mut Receiving,
-    watch: &mut Watch<'_>,
-) -> Result<(), RunError> {
-    if plan.warmup.is_zero() {
-        return Ok(());
-    }
-    let live = Arc::clone(pacer.live());
-    let phase = pacer.run(phase_plan(plan, Phase::WarmUp, plan.warmup));
-    let outcome = receiving
-        .watch_while(phase, &live, plan, "warming up", watch)
-        .await
-        .ok_or(RunError::Died("pacing"))?;
-    let n_messages: u64 = outcome.streams.iter().map(|stream| stream.n_sent).sum();
-    let n_expected = n_messages * u64::from(plan.n_subscribers.get());
-    let all = async {
-        while LiveReceived::get(&receiving.live.n_warmup) < n_expected {
-            tokio::time::sleep(DRAIN_LOOK_PERIOD).await;
+impl<'a> Parts<'a> {
+    async fn open(plan: &'a LatencyPlan, run: &Run<'_>) -> Result<Self, RunError> {
+        if plan.client == PublishClient::AsyncNats {
+            async_client::check(&plan.publish_at.dial).map_err(LinkError::from)?;
         }
-    };
-    // What is still missing after the limit is recognised by its phase, whenever it comes.
-    let _ = tokio::time::timeout(plan.drain, all).await;
-    Ok(())
-}
-
-/// The receiving threads of a run.
-struct Receiving {
-    threads: Vec<Receiver<Vec<ConnectionReport<RunSink>>>>,
-    control: watch::Sender<Control>,
-    snapshots: mpsc::Receiver<Recorder>,
-    live: Arc<LiveReceived>,
-    facts: Option<ConnectionFacts>,
-    recorder: Recorder,
-    /// Response percentiles of the last interval, for the live view.
-    last_p50_ns: Option<i64>,
-    last_p99_ns: Option<i64>,
-}
-
-/// What a subscriber of a run subscribes to.
-fn subscriptions(plan: &LatencyPlan) -> Vec<Subscription> {
-    let kinds: &[&str] = match plan.rounds.route {
-        Route::Game => &["game"],
-        Route::Type => &["type"],
-        Route::Both => &["game", "type"],
-    };
-    let pattern = |kind| format!("{}.{kind}.*", plan.rounds.prefix);
-    kinds
-        .iter()
-        .map(|kind| Subscription {
-            pattern: pattern(kind),
-            queue: None,
-            is_optional: false,
-        })
-        .collect()
-}
-
-impl Receiving {
-    async fn start(plan: &LatencyPlan, run: RunId, clock: Clock) -> Result<Self, RunError> {
-        let (control, control_receiver) = watch::channel(Control::Run);
-        let (snapshot_sender, snapshots) = mpsc::channel(16);
-        let live = Arc::new(LiveReceived::default());
-        let n_subscribers = usize::from(plan.n_subscribers.get());
-        let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let n_threads = n_subscribers.div_ceil(SUBSCRIBERS_PER_THREAD).min(n_cores);
-        let mut threads = Vec::with_capacity(n_threads);
-        let mut first_idx = 0;
-        for thread_idx in 0..n_threads {
-            let n_connections = (n_subscribers - first_idx).div_ceil(n_threads - thread_idx);
-            let receiver_plan = ReceiverPlan {
-                endpoint: plan.subscribe_at.clone(),
-                first_idx,
-                n_connections,
-                subscriptions: subscriptions(plan),
-            };
-            let channels = Channels {
-                control: control_receiver.clone(),
-                snapshots: snapshot_sender.clone(),
-                live: Arc::clone(&live),
-            };
-            let sink_live = Arc::clone(&live);
-            threads.push(Receiver::start(receiver_plan, channels, move |_| {
-                RunSink::new(run, clock, Arc::clone(&sink_live))
-            })?);
-            first_idx += n_connections;
-        }
-        let mut facts = None;
-        for thread in &mut threads {
-            let ready = thread.ready().await?;
-            facts = facts.or_else(|| ready.into_iter().next().map(|first| first.facts));
-        }
-        let recorder = Recorder::new();
+        let receiving = Receiving::start(plan, run).await?;
+        let links_plan = LinksPlan {
+            endpoint: &plan.publish_at,
+            client: plan.client,
+            n_connections: plan.n_publishers.get(),
+            rounds: &plan.rounds,
+            while_down: plan.while_down,
+        };
+        let (links, publishers) = Links::open(&links_plan, &run.board).await?;
+        let stamping = Stamping {
+            run: run.id,
+            clock: run.clock,
+        };
+        let pacer =
+            Pacer::start(publishers, stamping, run.interrupt.clone()).map_err(RunError::Pacer)?;
         Ok(Self {
-            threads,
-            control,
-            snapshots,
-            live,
-            facts,
-            recorder,
-            last_p50_ns: None,
-            last_p99_ns: None,
+            plan,
+            links,
+            pacer,
+            receiving,
         })
     }
 
-    /// Takes what the threads have swapped out.
-    fn take_snapshots(&mut self, watch: &mut Watch<'_>) {
-        while let Ok(interval) = self.snapshots.try_recv() {
-            self.merge(&interval, watch);
+    /// Publishes without counting, then waits until the subscribers have it or the drain limit has passed, so that the
+    /// measured phase starts without debt.
+    async fn warm_up(&mut self, run: &mut Run<'_>) -> Result<(), RunError> {
+        if self.plan.warmup.is_zero() {
+            return Ok(());
         }
+        let outcome = self.phase(WARMING_UP, self.plan.warmup, run).await?;
+        let n_messages: u64 = outcome.streams.iter().map(|stream| stream.n_sent).sum();
+        let n_expected = n_messages * u64::from(self.plan.n_subscribers.get());
+        let live = Arc::clone(&self.receiving.live);
+        // What is still missing after the limit is recognised by its phase, whenever it comes.
+        self.wait(WARMING_UP, run, |_| {
+            LiveReceived::get(&live.n_warmup) >= n_expected
+        })
+        .await;
+        Ok(())
     }
 
-    fn merge(&mut self, interval: &Recorder, watch: &mut Watch<'_>) {
-        if !interval.response.is_empty() {
-            self.last_p50_ns = interval.response.percentile_ns(0.5);
-            self.last_p99_ns = interval.response.percentile_ns(0.99);
-            (watch.on_interval)(interval);
-        }
-        self.recorder.merge(interval);
-    }
-
-    /// Waits for a phase and keeps the live view going.
-    async fn watch_while<T>(
+    /// Runs a phase of the pacing thread and keeps everybody informed meanwhile.
+    async fn phase(
         &mut self,
-        work: impl Future<Output = T>,
-        live: &LiveSent,
-        plan: &LatencyPlan,
-        phase: &'static str,
-        watch: &mut Watch<'_>,
-    ) -> T {
-        let mut work = std::pin::pin!(work);
+        name: &'static str,
+        length: Duration,
+        run: &mut Run<'_>,
+    ) -> Result<PhaseOutcome, RunError> {
+        let is_measured = name == MEASURING;
+        let phase_plan = PhasePlan {
+            phase: if is_measured {
+                Phase::Measured
+            } else {
+                Phase::WarmUp
+            },
+            pace: Pace::Schedule(Schedule::new(self.plan.rate)),
+            tick_ns: tick_ns(self.plan.rate),
+            extent: Extent::Duration(length),
+            give_up_after: self.plan.drain,
+        };
+        let began = mono_now();
+        let live = Arc::clone(self.pacer.live());
+        let mut work = std::pin::pin!(self.pacer.run(phase_plan));
         let mut look = tokio::time::interval(LOOK_PERIOD);
-        let began = crate::clock::mono_now();
-        loop {
+        let outcome = loop {
             // Both are cancel-safe: `work` is only borrowed.
             tokio::select! {
-                done = &mut work => {
-                    self.take_snapshots(watch);
-                    return done;
-                }
-                _ = look.tick() => {
-                    self.take_snapshots(watch);
-                    let elapsed_ns = crate::clock::mono_now().since(began);
-                    (watch.on_progress)(&self.snapshot(live, plan, phase, elapsed_ns));
-                }
+                done = &mut work => break done.ok_or(RunError::Died("pacing"))?,
+                _ = look.tick() => {}
             }
-        }
-    }
-
-    fn snapshot(
-        &self,
-        live: &LiveSent,
-        plan: &LatencyPlan,
-        phase: &'static str,
-        elapsed_ns: u64,
-    ) -> Snapshot {
-        let n_rounds = live.n_rounds();
-        let is_warmup = phase == "warming up";
-        let length = if is_warmup {
-            plan.warmup
-        } else {
-            plan.duration
+            self.receiving.take_snapshots(run);
+            let elapsed_ns = mono_now().since(began);
+            run.look(name, counts(&live, &self.receiving, is_measured));
+            run.show(&snapshot(
+                &live,
+                &self.receiving,
+                self.plan,
+                name,
+                elapsed_ns,
+            ));
+            if is_measured && run.is_checkpoint_due() {
+                let so_far = SoFar {
+                    run: run.facts_so_far(),
+                    sent: &live,
+                    received: &self.receiving.live,
+                    recorder: &self.receiving.recorder,
+                    subscriber_facts: self.receiving.facts.as_ref(),
+                    publisher_facts: self.links.facts.first(),
+                    measured_ns: elapsed_ns,
+                };
+                let result = outcome::of_latency_so_far(self.plan, &so_far);
+                run.checkpoint(result);
+            }
+            if LiveReceived::get(&self.receiving.live.n_ended)
+                >= u64::from(self.plan.n_subscribers.get())
+            {
+                // Nobody is there any more to measure anything.
+                run.end_by_loss();
+            }
         };
-        let received = if is_warmup {
-            &self.live.n_warmup
-        } else {
-            &self.live.n_received
-        };
-        let per_round =
-            u64::from(plan.rounds.route.subjects_per_round()) * u64::from(plan.n_subscribers.get());
-        let secs = elapsed_ns as f64 / NANOS_PER_SEC as f64;
-        Snapshot {
-            elapsed_ns,
-            phase: phase.to_owned(),
-            sent: n_rounds,
-            expected: Some(n_rounds * per_round),
-            received: LiveReceived::get(received),
-            lost: None,
-            rate_per_s: if secs > 0.0 {
-                n_rounds as f64 / secs
-            } else {
-                0.0
-            },
-            p50_ns: self.last_p50_ns,
-            p99_ns: self.last_p99_ns,
-            fraction: Some((secs / length.as_secs_f64()).min(1.0)),
-        }
+        self.receiving.take_snapshots(run);
+        run.end_phase(name, counts(&live, &self.receiving, is_measured));
+        Ok(outcome)
     }
 
     /// Waits until every subscriber has everything, or the limit has passed.
-    async fn drain(&mut self, streams: &[StreamSent], plan: &LatencyPlan, watch: &mut Watch<'_>) {
-        // A receiver that is gone cannot be told; it has ended and is counted.
-        let _ = self
-            .control
-            .send(Control::Announce(Arc::new(streams.to_vec())));
+    async fn drain(&mut self, phase: &PhaseOutcome, run: &mut Run<'_>) {
+        self.pacer
+            .finish(vec![None; usize::from(self.plan.n_publishers.get())])
+            .await;
+        self.receiving.announce(&phase.streams);
+        // What has arrived needs no confirmation, so only the subscribers are waited for. What is missing after the limit is
+        // lost, or in doubt.
+        let n_subscribers = u64::from(self.plan.n_subscribers.get());
+        self.wait(DRAINING, run, |receiving| {
+            receiving.n_settled() >= n_subscribers
+        })
+        .await;
+    }
+
+    /// Waits for a condition, up to the drain limit.
+    async fn wait(
+        &mut self,
+        phase: &'static str,
+        run: &mut Run<'_>,
+        is_met: impl Fn(&Receiving) -> bool,
+    ) {
+        let interrupt = run.interrupt.clone();
+        let live = Arc::clone(self.pacer.live());
+        let receiving = &mut self.receiving;
         let all = async {
-            loop {
-                self.take_snapshots(watch);
-                let is_settled = |counter: &AtomicU64| LiveReceived::get(counter);
-                let n_settled = is_settled(&self.live.n_complete) + is_settled(&self.live.n_ended);
-                if n_settled >= u64::from(plan.n_subscribers.get()) {
-                    return;
-                }
+            while !is_met(receiving) {
+                receiving.take_snapshots(run);
                 tokio::time::sleep(DRAIN_LOOK_PERIOD).await;
             }
         };
-        // What is missing after the limit is lost.
-        let _ = tokio::time::timeout(plan.drain, all).await;
+        let limited = tokio::time::timeout(self.plan.drain, all);
+        let _ = interrupt.unless_left(limited).await;
+        receiving.take_snapshots(run);
+        let is_measured = phase != WARMING_UP;
+        run.end_phase(phase, counts(&live, receiving, is_measured));
     }
 
-    /// Stops the threads and takes what they have.
     async fn finish(
-        mut self,
-        streams: &[StreamSent],
-        watch: &mut Watch<'_>,
-    ) -> Result<(Vec<ConnectionReport<RunSink>>, Recorder), RunError> {
-        let _ = self.control.send(Control::Stop);
-        // The channel closes when the last thread has sent its last interval.
-        while let Some(interval) = self.snapshots.recv().await {
-            self.merge(&interval, watch);
+        self,
+        phase: PhaseOutcome,
+        settled: Settled,
+        facts: RunFacts,
+        measured_ns: u64,
+        mut run: Run<'_>,
+    ) -> Result<Measured, RunError> {
+        let subscriber_facts = self.receiving.facts.clone();
+        let (subscribers, recorder) = self.receiving.finish(&phase.streams, &mut run).await?;
+        let mut in_doubt = InDoubt::new(settled.in_doubt);
+        for report in &subscribers {
+            in_doubt.confirm_by(report.sink.deliveries());
         }
-        let mut subscribers = Vec::new();
-        for thread in self.threads {
-            subscribers.extend(thread.join().ok_or(RunError::Died("receiving"))?);
+        let report = self.links.report();
+        let (n_server_errors, publisher_texts) = (report.n_server_errors(), report.texts());
+        let publisher_facts = self.links.facts.first().cloned();
+        if !self.pacer.join() {
+            return Err(RunError::Died("pacing"));
         }
-        for report in &mut subscribers {
-            // A connection that ended early was not there to be told, and its tail is lost all the same.
-            report.sink.announce(streams);
-        }
-        subscribers.sort_by_key(|report| report.idx);
-        Ok((subscribers, self.recorder))
+        let closing = self.links.close(self.plan.drain);
+        let interrupt = run.interrupt.clone();
+        let _ = interrupt.unless_left(closing).await;
+        run.close();
+        Ok(Measured {
+            run: facts,
+            phase,
+            recorder,
+            subscribers,
+            in_doubt,
+            failures: settled.failures,
+            subscriber_facts,
+            publisher_facts,
+            n_server_errors,
+            publisher_texts,
+            measured_ns,
+        })
+    }
+}
+
+fn counts(live: &LiveSent, receiving: &Receiving, is_measured: bool) -> Counts {
+    Counts {
+        due: Some(live.n_due()),
+        sent: Some(live.n_rounds()),
+        skipped: Some(live.n_skipped()),
+        received: LiveReceived::get(if is_measured {
+            &receiving.live.n_received
+        } else {
+            &receiving.live.n_warmup
+        }),
+        missing: receiving.n_missing(),
+    }
+}
+
+fn snapshot(
+    live: &LiveSent,
+    receiving: &Receiving,
+    plan: &LatencyPlan,
+    phase: &'static str,
+    elapsed_ns: u64,
+) -> Snapshot {
+    let n_rounds = live.n_rounds();
+    let is_warmup = phase == WARMING_UP;
+    let length = if is_warmup {
+        plan.warmup
+    } else {
+        plan.duration
+    };
+    let received = if is_warmup {
+        &receiving.live.n_warmup
+    } else {
+        &receiving.live.n_received
+    };
+    let per_round =
+        u64::from(plan.rounds.route.subjects_per_round()) * u64::from(plan.n_subscribers.get());
+    let secs = elapsed_ns as f64 / NANOS_PER_SEC as f64;
+    Snapshot {
+        elapsed_ns,
+        phase: phase.to_owned(),
+        sent: n_rounds,
+        expected: Some(n_rounds * per_round),
+        received: LiveReceived::get(received),
+        lost: u64::try_from(receiving.n_missing()).ok(),
+        rate_per_s: if secs > 0.0 {
+            n_rounds as f64 / secs
+        } else {
+            0.0
+        },
+        p50_ns: receiving.last_p50_ns,
+        p99_ns: receiving.last_p99_ns,
+        fraction: Some((secs / length.as_secs_f64()).min(1.0)),
     }
 }

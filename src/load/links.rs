@@ -1,22 +1,30 @@
-//! The publishing connections of a run: dialled here, written by the pacing thread, read by tasks of their own.
+//! The publishing connections of a run: dialled here, written by the pacing thread, read and connected again by tasks of
+//! their own.
 //!
-//! A publishing connection receives little, but what it receives matters: pings that must be answered, the
-//! PONG that confirms the end, and `-ERR` for messages that the broker refuses.
+//! A publishing connection receives little, but what it receives matters: pings that must be answered, the PONGs that say
+//! how much the broker has, and `-ERR` for messages that the broker refuses.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::clock::mono_now;
+use crate::load::cause::{Circumstances, cause_of};
 use crate::load::connecting::{Unreachable, dial_any, error_chain, open_many};
-use crate::load::plan::{Endpoint, PublishClient, RoundsPlan};
-use crate::load::publisher::{Ending, Handover, Outlet, Publisher};
-use crate::net::async_client::{AsyncClient, AsyncClientError, OnComplaint};
+use crate::load::link::{Link, Mail};
+use crate::load::liveness::{Liveness, Look};
+use crate::load::plan::{Endpoint, PublishClient, RoundsPlan, WhileDown};
+use crate::load::publisher::{Handover, Outlet, Publisher};
+use crate::load::reconnecting::{Redialed, Redialer};
+use crate::load::status::{OutageId, StatusBoard, Who};
+use crate::net::async_client::{AsyncClient, AsyncClientError, LibraryEvent, OnLibraryEvent};
 use crate::net::dial::ConnectionFacts;
 use crate::net::session::{Session, SessionError};
 use crate::protocol::{ServerOp, encode};
+use crate::results::outages::{Cause, CauseKind, Role, Status};
 use crate::rounds::SizeTooSmall;
 
 /// Batches that may wait for a client library before the pacing thread has to wait for it.
@@ -42,11 +50,8 @@ pub enum LinkError {
 /// What the reading tasks have seen.
 #[derive(Debug, Default)]
 pub struct LinkReport {
-    /// Connections that have answered the final PING, or have ended.
-    n_settled: AtomicU64,
     n_server_errors: AtomicU64,
     texts: Mutex<Vec<String>>,
-    changed: Notify,
 }
 
 impl LinkReport {
@@ -72,6 +77,20 @@ impl LinkReport {
     }
 }
 
+/// What the publishing connections of a run are to be.
+pub struct LinksPlan<'a> {
+    /// Where to.
+    pub endpoint: &'a Endpoint,
+    /// By which library.
+    pub client: PublishClient,
+    /// How many.
+    pub n_connections: u16,
+    /// What goes over them.
+    pub rounds: &'a RoundsPlan,
+    /// What happens to rounds while a connection is down.
+    pub while_down: WhileDown,
+}
+
 /// The publishing connections of a run.
 #[derive(Debug)]
 pub struct Links {
@@ -79,14 +98,22 @@ pub struct Links {
     pub facts: Vec<ConnectionFacts>,
     report: Arc<LinkReport>,
     readers: JoinSet<()>,
-    /// One for each direct connection.
-    endings: Vec<Ending>,
+    links: Vec<Arc<Link>>,
+    client: PublishClient,
+    board: StatusBoard,
 }
 
 /// A connection that is open, and not yet part of the run.
 enum Opened {
     Direct(Box<(Session, ConnectionFacts)>),
-    Client(AsyncClient),
+    Client(AsyncClient, Arc<Link>),
+}
+
+fn who(idx: u16) -> Who {
+    Who {
+        role: Role::Publisher,
+        idx: usize::from(idx),
+    }
 }
 
 impl Links {
@@ -95,52 +122,51 @@ impl Links {
     /// # Errors
     /// The first connection that could not be opened.
     pub async fn open(
-        endpoint: &Endpoint,
-        client: PublishClient,
-        n_connections: u16,
-        rounds: &RoundsPlan,
+        plan: &LinksPlan<'_>,
+        board: &StatusBoard,
     ) -> Result<(Self, Vec<Publisher>), LinkError> {
         let mut links = Self {
             facts: Vec::new(),
             report: Arc::new(LinkReport::default()),
             readers: JoinSet::new(),
-            endings: Vec::new(),
+            links: Vec::new(),
+            client: plan.client,
+            board: board.clone(),
         };
         let mut publishers = Vec::new();
-        let opened = open_all(endpoint, client, n_connections, &links.report).await?;
+        let endpoint = Arc::new(plan.endpoint.clone());
+        let opened = open_all(plan, &links.report, board).await?;
         for (idx, opened) in (0..).zip(opened) {
-            let publisher = match opened {
-                Opened::Direct(opened) => {
-                    let (outlet, ending) = links.start_reading(*opened)?;
-                    Publisher::new(idx, outlet, rounds)?.ending_at(ending)
-                }
-                Opened::Client(client) => {
-                    Publisher::new(idx, links.start_handing_over(client), rounds)?
-                }
+            let (outlet, link) = match opened {
+                Opened::Direct(opened) => links.start_reading(idx, *opened, &endpoint)?,
+                Opened::Client(client, link) => (links.start_handing_over(client), link),
             };
-            publishers.push(publisher);
+            links.links.push(Arc::clone(&link));
+            let publisher = Publisher::new(idx, outlet, plan.rounds)?;
+            publishers.push(publisher.linked(link, plan.while_down));
         }
         Ok((links, publishers))
     }
 
     fn start_reading(
         &mut self,
+        idx: u16,
         (mut session, facts): (Session, ConnectionFacts),
-    ) -> Result<(Outlet, Ending), LinkError> {
+        endpoint: &Arc<Endpoint>,
+    ) -> Result<(Outlet, Arc<Link>), LinkError> {
         let writer = session.detach_writer().map_err(LinkError::Detach)?;
-        self.facts.push(facts);
-        let ending = Ending::default();
-        self.endings.push(ending.clone());
+        let link = Arc::new(Link::new(self.board.clone()));
         let reader = LinkReader {
             session,
             report: Arc::clone(&self.report),
-            is_settled: false,
+            link: Arc::clone(&link),
+            liveness: Liveness::new(endpoint.reconnect.ping_interval),
+            redialer: Redialer::new(who(idx), self.board.clone(), Arc::clone(endpoint), &facts),
             last_complaint: None,
         };
-        let declared = ending.clone();
-        self.readers
-            .spawn(async move { reader.read_until_end(&declared).await });
-        Ok((Outlet::Direct(writer), ending))
+        self.facts.push(facts);
+        self.readers.spawn(reader.serve());
+        Ok((Outlet::Direct(Box::new(writer)), link))
     }
 
     fn start_handing_over(&mut self, client: AsyncClient) -> Outlet {
@@ -162,66 +188,60 @@ impl Links {
         Outlet::Client(sender)
     }
 
-    /// Connections that have ended by themselves, with the reason.
-    pub fn lost(&self) -> Vec<(usize, String)> {
-        let reason_of = |(idx, ending): (usize, &Ending)| {
-            ending.reason().map(|reason| (idx, reason.to_owned()))
-        };
-        self.endings
-            .iter()
-            .enumerate()
-            .filter_map(reason_of)
-            .collect()
-    }
-
     /// What the reading tasks have seen so far.
     pub fn report(&self) -> &LinkReport {
         &self.report
     }
 
-    /// Waits until every live connection has answered the final PING, up to `limit`. Returns whether all did.
+    /// Waits until the broker has answered the final PING of every connection, up to `limit`. Returns whether it has.
     pub async fn confirmed(&self, limit: Duration) -> bool {
+        if self.client == PublishClient::AsyncNats {
+            // A library has no such PING.
+            return true;
+        }
         let all = async {
-            loop {
-                // Made before the counter is read: it learns of every change from here on.
-                let changed = self.report.changed.notified();
-                let n_settled = self.report.n_settled.load(Ordering::Acquire);
-                if n_settled >= self.endings.len() as u64 {
-                    return;
-                }
-                changed.await;
+            for link in &self.links {
+                link.settled().await;
             }
         };
-        tokio::time::timeout(limit, all).await.is_ok() && self.lost().is_empty()
+        tokio::time::timeout(limit, all).await.is_ok()
+            && self.links.iter().all(|link| link.is_confirmed())
     }
 
     /// Waits, up to `limit`, until a client library has sent what it was given; ends the reading tasks.
     pub async fn close(mut self, limit: Duration) {
-        if self.endings.is_empty() {
+        if self.client == PublishClient::AsyncNats {
             let drained = async { while self.readers.join_next().await.is_some() {} };
             // What a library has not sent by then shows as lost.
             let _ = tokio::time::timeout(limit, drained).await;
         }
         self.readers.shutdown().await;
+        for (idx, link) in (0..).zip(&self.links) {
+            if !link.is_dead() {
+                self.board.note(who(idx), Status::Closed { reason: None });
+            }
+        }
     }
 }
 
 /// Opens all connections, in the order of their numbers.
 async fn open_all(
-    endpoint: &Endpoint,
-    client: PublishClient,
-    n_connections: u16,
+    plan: &LinksPlan<'_>,
     report: &Arc<LinkReport>,
+    board: &StatusBoard,
 ) -> Result<Vec<Opened>, LinkError> {
-    let on_complaint: OnComplaint = {
-        let report = Arc::clone(report);
-        Arc::new(move |text| {
-            report.n_server_errors.fetch_add(1, Ordering::Relaxed);
-            report.note(text);
-        })
-    };
-    open_many(usize::from(n_connections), || {
-        open_one(endpoint.clone(), client, Arc::clone(&on_complaint))
+    let next_idx = std::cell::Cell::new(0);
+    open_many(usize::from(plan.n_connections), || {
+        let idx = next_idx.get();
+        next_idx.set(idx + 1);
+        let link = Arc::new(Link::new(board.clone()));
+        let watch = LibraryWatch {
+            who: who(idx),
+            link,
+            report: Arc::clone(report),
+            outage: Mutex::default(),
+        };
+        open_one(plan.endpoint.clone(), plan.client, watch)
     })
     .await
 }
@@ -229,72 +249,173 @@ async fn open_all(
 async fn open_one(
     endpoint: Endpoint,
     client: PublishClient,
-    on_complaint: OnComplaint,
+    watch: LibraryWatch,
 ) -> Result<Opened, LinkError> {
-    Ok(match client {
-        PublishClient::Raw => Opened::Direct(Box::new(dial_any(&endpoint).await?)),
-        PublishClient::AsyncNats => Opened::Client(
-            AsyncClient::connect(&endpoint.servers, &endpoint.dial, &on_complaint).await?,
-        ),
-    })
+    match client {
+        PublishClient::Raw => Ok(Opened::Direct(Box::new(dial_any(&endpoint).await?))),
+        PublishClient::AsyncNats => {
+            let link = Arc::clone(&watch.link);
+            let on_event: OnLibraryEvent = Arc::new(move |event| watch.on_event(event));
+            let reconnect = endpoint.reconnect;
+            let client =
+                AsyncClient::connect(&endpoint.servers, &endpoint.dial, reconnect.wait, &on_event)
+                    .await?;
+            Ok(Opened::Client(client, link))
+        }
+    }
 }
 
-/// The reading side of one publishing connection.
+/// Follows what a client library says of its connection.
+struct LibraryWatch {
+    who: Who,
+    link: Arc<Link>,
+    report: Arc<LinkReport>,
+    /// Which outage there is now, if there is one; outside nothing before the first connection.
+    outage: Mutex<Option<Option<OutageId>>>,
+}
+
+impl LibraryWatch {
+    fn on_event(&self, event: LibraryEvent) {
+        let board = self.link.board();
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            LibraryEvent::Complaint(text) => {
+                self.report.n_server_errors.fetch_add(1, Ordering::Relaxed);
+                self.report.note(text);
+            }
+            LibraryEvent::Connected { server } => match outage.replace(None) {
+                None => board.connected(self.who, &server),
+                Some(Some(id)) => board.reconnected(self.who, id, &server, 1, None),
+                Some(None) => {}
+            },
+            LibraryEvent::Disconnected => {
+                self.link.library_lost_it();
+                let cause = Cause {
+                    kind: CauseKind::Library,
+                    close_code: None,
+                    text: "async-nats has lost the connection".to_owned(),
+                };
+                if let Some(None) = *outage {
+                    *outage = Some(Some(board.disconnected(self.who, cause, mono_now())));
+                }
+            }
+        }
+    }
+}
+
+/// The reading side of one publishing connection, for as many connections as it takes.
 struct LinkReader {
     session: Session,
     report: Arc<LinkReport>,
-    is_settled: bool,
+    link: Arc<Link>,
+    liveness: Liveness,
+    redialer: Redialer,
+    /// Said in the last read that brought anything.
     last_complaint: Option<String>,
 }
 
 impl LinkReader {
-    async fn read_until_end(mut self, ending: &Ending) {
-        let error = loop {
-            if let Err(error) = self.read_once().await {
-                break error;
+    async fn serve(mut self) {
+        loop {
+            let error = loop {
+                if let Err(error) = self.read_once().await {
+                    break error;
+                }
+            };
+            let id = self.declare_lost(error);
+            let back = match self.redialer.redial(id).await {
+                Ok(redialed) => self.take_over(id, redialed),
+                Err(gave_up) => Err(gave_up.0),
+            };
+            if let Err(reason) = back {
+                self.link.post(Mail::Dead { reason });
+                return;
             }
-        };
-        let error = error_chain(&error);
-        // What the server said last explains more than how the socket ended.
-        ending.declare(match self.last_complaint.take() {
-            Some(complaint) => format!("{complaint}; {error}"),
-            None => error,
-        });
-        self.settle();
+        }
     }
 
-    /// Counts this connection once, however many answers it gets.
-    fn settle(&mut self) {
-        if !std::mem::replace(&mut self.is_settled, true) {
-            self.report.n_settled.fetch_add(1, Ordering::Release);
-            self.report.changed.notify_waiters();
-        }
+    /// Everything that came over the connection has been read.
+    fn declare_lost(&mut self, error: SessionError) -> OutageId {
+        let moment = mono_now();
+        // The end of the stream is our own doing when a write has failed.
+        let error = match (error, self.link.take_write_error()) {
+            (SessionError::Eof, Some(write_error)) => SessionError::Io(write_error),
+            (error, _) => error,
+        };
+        let circumstances = Circumstances {
+            last_complaint: self.last_complaint.as_deref(),
+            ..Circumstances::default()
+        };
+        let cause = cause_of(&error, circumstances);
+        let board = self.redialer.board();
+        let id = board.disconnected(self.redialer.who(), cause, moment);
+        let n_pongs = self.link.forget_pongs();
+        self.link.post(Mail::Lost {
+            id,
+            n_pongs,
+            moment,
+        });
+        id
+    }
+
+    fn take_over(&mut self, id: OutageId, redialed: Redialed) -> Result<(), String> {
+        let Redialed {
+            mut session,
+            facts,
+            n_attempts,
+        } = redialed;
+        let writer = session.detach_writer().map_err(|error| {
+            let reason = format!("cannot hand the connection to the pacing thread: {error}");
+            let board = self.redialer.board();
+            board.gave_up(self.redialer.who(), id, &reason);
+            reason
+        })?;
+        self.session = session;
+        self.last_complaint = None;
+        self.liveness.reset();
+        self.redialer.note_back(id, &facts, n_attempts);
+        self.link.post(Mail::Back {
+            id,
+            writer: Box::new(writer),
+        });
+        Ok(())
     }
 
     async fn read_once(&mut self) -> Result<(), SessionError> {
         let mut n_pings = 0;
-        let mut has_pong = false;
+        let mut has_any = false;
         while let Some(op) = self.session.next_op()? {
+            if !std::mem::replace(&mut has_any, true) {
+                self.last_complaint = None;
+            }
             match op {
                 ServerOp::Ping => n_pings += 1,
-                ServerOp::Pong => has_pong = true,
+                ServerOp::Pong => self.link.pong(),
+                ServerOp::Info(json) => self.redialer.on_info(json),
                 ServerOp::Err(text) => {
-                    let complaint = format!("-ERR '{text}'");
                     self.report.n_server_errors.fetch_add(1, Ordering::Relaxed);
-                    self.report.note(complaint.clone());
-                    self.last_complaint = Some(complaint);
+                    self.report.note(format!("-ERR '{text}'"));
+                    self.last_complaint = Some(text.to_owned());
                 }
                 _ => {}
             }
-        }
-        if has_pong {
-            self.settle();
         }
         for _ in 0..n_pings {
             encode::pong(self.session.out());
         }
         // The writing side is detached, so that this only queues the answers for the pacing thread.
         self.session.flush().await?;
-        self.session.read().await
+        // Both are cancel-safe.
+        tokio::select! {
+            read = self.session.read() => read,
+            () = self.liveness.tick() => match self.liveness.look(self.session.received_at()) {
+                Look::Alive => Ok(()),
+                Look::Ask => {
+                    self.link.ask_for_ping();
+                    Ok(())
+                }
+                Look::Silent => self.liveness.judge(&mut self.session).await,
+            }
+        }
     }
 }

@@ -5,11 +5,15 @@
 //! the run through its phases and builds the result. Nothing in here prints, exits or reads the environment.
 
 pub mod accounting;
+mod cause;
 pub mod connecting;
 pub mod interrupt;
 pub mod latency;
 pub mod lateness;
+mod ledger;
+pub mod link;
 pub mod links;
+mod liveness;
 pub mod observer;
 pub mod outcome;
 pub mod pacer;
@@ -17,5 +21,10 @@ pub mod plan;
 pub mod publish;
 pub mod publisher;
 pub mod receiver;
+mod receiving;
+mod reconnecting;
+pub mod run;
 pub mod status;
+pub mod streams;
 pub mod subscribe;
+mod subscriber;

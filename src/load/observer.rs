@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, MonoNanos};
-use crate::load::accounting::{SinkCounts, record_delivery};
-use crate::load::publisher::StreamSent;
+use crate::load::accounting::{OutageMarks, SinkCounts, lag_ns, record_delivery};
 use crate::load::receiver::{LiveReceived, Sink};
-use crate::measure::deliveries::{Arrival, Deliveries, Start};
+use crate::load::streams::StreamSent;
+use crate::measure::deliveries::{Arrival, Deliveries, SeqRange, Start};
 use crate::measure::end_of_run::EndOfRun;
+use crate::measure::in_doubt::InDoubt;
 use crate::measure::recorder::Recorder;
 use crate::measure::stamp::{self, Origin, Phase, RunId, Stamp};
 use crate::protocol::Msg;
@@ -56,6 +57,23 @@ struct Account {
     run: RunId,
     sid: u64,
     deliveries: Deliveries,
+    /// Which outages of the connection it has seen, from this one on.
+    first_outage: usize,
+    losses: OutageMarks,
+    /// What the publishers do not know to be with the broker.
+    in_doubt: Vec<SeqRange>,
+}
+
+impl Account {
+    /// What a publisher says that it does not know; it may say so more than once.
+    fn learn_doubts(&mut self, ranges: impl Iterator<Item = SeqRange>) {
+        const MAX_RANGES: usize = 4096;
+        for range in ranges {
+            if self.in_doubt.len() < MAX_RANGES && !self.in_doubt.contains(&range) {
+                self.in_doubt.push(range);
+            }
+        }
+    }
 }
 
 /// The sink of one connection.
@@ -73,6 +91,8 @@ pub struct Observer {
     n_new: u64,
     line_bytes: Vec<u8>,
     is_done: bool,
+    sent_ns: u64,
+    n_outages: usize,
 }
 
 /// The subject of a stream, learned from its first message or from the end-of-run message.
@@ -115,6 +135,8 @@ impl Observer {
             n_new: 0,
             line_bytes: Vec::new(),
             is_done: false,
+            sent_ns: 0,
+            n_outages: 0,
         }
     }
 
@@ -133,11 +155,29 @@ impl Observer {
         self.n_untracked
     }
 
-    /// The deliveries of every run and subscription.
-    pub fn accounts(&self) -> impl Iterator<Item = (RunId, &Deliveries)> {
+    /// The deliveries of every run and subscription, and what the publishers do not know to be with the broker.
+    pub fn accounts(&self) -> impl Iterator<Item = (RunId, &Deliveries, &[SeqRange])> {
         self.accounts
             .iter()
-            .map(|account| (account.run, &account.deliveries))
+            .map(|account| (account.run, &account.deliveries, &*account.in_doubt))
+    }
+
+    /// How many messages each outage of the connection has cost, in the order in which they were; with those in doubt.
+    pub fn missing_by_outage(&self) -> Vec<(u64, u64)> {
+        let mut costs = vec![(0, 0); self.n_outages];
+        for account in &self.accounts {
+            let mut in_doubt = InDoubt::new(account.in_doubt.clone());
+            in_doubt.confirm_by(&account.deliveries);
+            let missing = account.losses.missing(&account.deliveries);
+            for (cost, ranges) in costs[account.first_outage..].iter_mut().zip(missing) {
+                for range in ranges {
+                    let n_in_doubt = in_doubt.n_within(&range);
+                    cost.0 += range.to - range.from - n_in_doubt;
+                    cost.1 += n_in_doubt;
+                }
+            }
+        }
+        costs
     }
 
     /// The subject of a stream.
@@ -168,6 +208,9 @@ impl Observer {
                     run,
                     sid,
                     deliveries: Deliveries::new(Start::FirstSeen),
+                    first_outage: self.n_outages,
+                    losses: OutageMarks::default(),
+                    in_doubt: Vec::new(),
                 });
                 self.accounts.len() - 1
             }
@@ -191,6 +234,7 @@ impl Observer {
             seen.note = Some("warm-up");
             return seen;
         }
+        self.sent_ns = stamp.sent_ns;
         let mut is_new_stream = false;
         let arrival = match self.account_idx(stamp.run, message.sid) {
             Some(idx) => {
@@ -202,6 +246,9 @@ impl Observer {
             }
             None => Arrival::Untracked,
         };
+        if arrival != Arrival::InOrder && !self.shared.is_queue {
+            self.shared.live.note(arrival);
+        }
         match arrival {
             Arrival::InOrder => {}
             // The other members of a queue group have what is missing here.
@@ -283,6 +330,13 @@ impl Observer {
                         deliveries.cover_from_zero(end.publisher, stream.stream);
                     }
                     deliveries.announce(end.publisher, stream.stream, stream.n_sent);
+                    let ranges = stream.in_doubt.iter().map(|(from, to)| SeqRange {
+                        publisher: end.publisher,
+                        stream: stream.stream,
+                        from: *from,
+                        to: *to,
+                    });
+                    self.accounts[account_idx].learn_doubts(ranges);
                 }
             }
         }
@@ -372,4 +426,15 @@ impl Sink for Observer {
     }
 
     fn announce(&mut self, _sent: &[StreamSent]) {}
+
+    fn connection_lost(&mut self) {
+        self.n_outages += 1;
+        for account in &mut self.accounts {
+            account.losses.connection_lost(&account.deliveries);
+        }
+    }
+
+    fn lag_ns(&self) -> Option<i64> {
+        lag_ns(self.received_ns, self.sent_ns)
+    }
 }

@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, MonoNanos, mono_now};
+use crate::load::interrupt::Interrupt;
 use crate::load::lateness::Lateness;
 use crate::load::plan::Extent;
-use crate::load::publisher::{Intended, Publisher, Stamping, StreamSent};
+use crate::load::publisher::{Intended, Publisher, Stamping};
+use crate::load::streams::StreamSent;
+use crate::measure::deliveries::SeqRange;
 use crate::measure::schedule::Schedule;
 use crate::measure::stamp::Phase;
 use crate::units::{NANOS_PER_SEC, Rate};
@@ -79,29 +81,24 @@ pub struct PhaseOutcome {
     pub n_planned: u64,
     /// Rounds sent.
     pub n_sent: u64,
+    /// Rounds left out, because they fell due while their connection was down.
+    pub n_skipped: u64,
     /// Messages sent, by stream.
     pub streams: Vec<StreamSent>,
+    /// Messages that were handed to a connection which broke before the broker acknowledged them.
+    pub in_doubt: Vec<SeqRange>,
     /// sent - intended, of every round; empty without a schedule.
     pub lateness: Lateness,
-    /// Connections that broke, with the reason.
+    /// Connections that broke and could not be had again, with the reason.
     pub failures: Vec<(usize, String)>,
-}
-
-impl PhaseOutcome {
-    /// Adds connections that were found lost in another way than by writing.
-    pub fn note_lost(&mut self, lost: Vec<(usize, String)>) {
-        for (idx, reason) in lost {
-            if self.failures.iter().all(|(known, _)| *known != idx) {
-                self.failures.push((idx, reason));
-            }
-        }
-    }
 }
 
 /// Counters that anyone may read while the thread runs.
 #[derive(Debug, Default)]
 pub struct LiveSent {
     n_rounds: AtomicU64,
+    n_skipped: AtomicU64,
+    n_due: AtomicU64,
 }
 
 impl LiveSent {
@@ -109,14 +106,34 @@ impl LiveSent {
     pub fn n_rounds(&self) -> u64 {
         self.n_rounds.load(Ordering::Relaxed)
     }
+
+    /// Rounds left out in the current phase.
+    pub fn n_skipped(&self) -> u64 {
+        self.n_skipped.load(Ordering::Relaxed)
+    }
+
+    /// Rounds due so far in the current phase; what was sent where there is no schedule.
+    pub fn n_due(&self) -> u64 {
+        self.n_due.load(Ordering::Relaxed)
+    }
 }
 
 /// A last message for each publisher: subject and payload.
 pub type FinalMessages = Vec<Option<(String, Vec<u8>)>>;
 
+/// What is known when nothing more is waited for.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Messages of the last phase that the broker has not acknowledged.
+    pub in_doubt: Vec<SeqRange>,
+    /// Connections that could not be had again, with the reason.
+    pub failures: Vec<(usize, String)>,
+}
+
 enum Command {
     Phase(PhasePlan, oneshot::Sender<PhaseOutcome>),
     Finish(FinalMessages, oneshot::Sender<()>),
+    Settle(oneshot::Sender<Settled>),
 }
 
 /// The pacing thread, from outside.
@@ -128,21 +145,21 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// Starts the thread. `stop` ends the current phase early; the thread itself ends with [`Pacer::join`].
+    /// Starts the thread. An interrupt ends the current phase early; the thread itself ends with [`Pacer::join`].
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         publishers: Vec<Publisher>,
         stamping: Stamping,
-        stop: CancellationToken,
+        interrupt: Interrupt,
     ) -> io::Result<Self> {
         let (commands, inbox) = channel();
         let live = Arc::new(LiveSent::default());
         let worker = Worker {
             publishers,
             stamping,
-            stop,
+            interrupt,
             live: Arc::clone(&live),
         };
         let thread = std::thread::Builder::new()
@@ -167,7 +184,16 @@ impl Pacer {
         outcome.await.ok()
     }
 
-    /// Sends the last messages, and a PING on every connection.
+    /// What the broker has not acknowledged by now, and which connections are gone for good.
+    pub async fn settle(&self) -> Settled {
+        let (reply, settled) = oneshot::channel();
+        if self.commands.send(Command::Settle(reply)).is_err() {
+            return Settled::default();
+        }
+        settled.await.unwrap_or_default()
+    }
+
+    /// Sends the last messages, and a PING on every connection; on those that are down as soon as they are back.
     pub async fn finish(&self, messages: FinalMessages) {
         let (reply, done) = oneshot::channel();
         if self.commands.send(Command::Finish(messages, reply)).is_ok() {
@@ -186,7 +212,7 @@ impl Pacer {
 struct Worker {
     publishers: Vec<Publisher>,
     stamping: Stamping,
-    stop: CancellationToken,
+    interrupt: Interrupt,
     live: Arc<LiveSent>,
 }
 
@@ -205,6 +231,9 @@ impl Worker {
                     self.finish(messages);
                     let _ = reply.send(());
                 }
+                Ok(Command::Settle(reply)) => {
+                    let _ = reply.send(self.settle());
+                }
                 Err(RecvTimeoutError::Timeout) => self.flush_all(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -220,66 +249,100 @@ impl Worker {
     fn finish(&mut self, messages: FinalMessages) {
         let mut messages = messages.into_iter();
         for publisher in &mut self.publishers {
-            let message = messages.next().flatten();
-            if publisher.is_alive() {
-                publisher.send_final(
-                    message
-                        .as_ref()
-                        .map(|(subject, payload)| (subject.as_str(), payload.as_slice())),
-                );
-            }
+            publisher.finish(messages.next().flatten());
         }
     }
 
+    fn settle(&mut self) -> Settled {
+        let in_doubt = self.publishers.iter_mut().flat_map(Publisher::unsettled);
+        Settled {
+            in_doubt: in_doubt.collect(),
+            failures: self.failures(),
+        }
+    }
+
+    fn failures(&self) -> Vec<(usize, String)> {
+        let failure_of = |(idx, publisher): (usize, &Publisher)| {
+            publisher.failure().map(|reason| (idx, reason.to_owned()))
+        };
+        self.publishers
+            .iter()
+            .enumerate()
+            .filter_map(failure_of)
+            .collect()
+    }
+
     fn run_phase(&mut self, plan: &PhasePlan) -> PhaseOutcome {
-        self.live.n_rounds.store(0, Ordering::Relaxed);
         let mut lateness = Lateness::new();
+        for publisher in &mut self.publishers {
+            publisher.begin_phase();
+        }
         let started = mono_now().plus(LEAD_NS);
         let mut progress = PhaseProgress::new(plan, started, self.publishers.len());
-        if self.stop.is_cancelled() {
+        self.show(&progress);
+        if self.interrupt.is_stopped() {
             // Stopped before it began, in the phase before: nothing falls due.
             progress.n_total = 0;
         }
-        while !progress.is_done(&self.publishers) {
-            progress.advance(plan, mono_now(), self.stop.is_cancelled());
+        while !progress.is_done(&self.publishers) && !self.interrupt.is_left() {
+            let is_any_down = self.publishers.iter().any(|publisher| !publisher.is_up());
+            progress.advance(plan, mono_now(), self.interrupt.is_stopped(), is_any_down);
             for (idx, publisher) in self.publishers.iter_mut().enumerate() {
-                let n_sent = publisher.send_due(
+                let done = publisher.send_due(
                     plan.phase,
                     &self.stamping,
                     |n| progress.intended(plan, idx, n),
                     &mut lateness,
                 );
-                progress.cursors[idx] += n_sent;
+                progress.cursors[idx] += done.n_sent + done.n_skipped;
+                progress.n_skipped += done.n_skipped;
             }
-            self.live
-                .n_rounds
-                .store(progress.n_sent(), Ordering::Relaxed);
+            self.show(&progress);
             progress.wait(plan, &self.publishers);
         }
-        let failures = self.publishers.iter().enumerate();
+        for publisher in &mut self.publishers {
+            progress.n_unhanded += publisher.end_phase();
+        }
+        self.show(&progress);
         PhaseOutcome {
             started,
             ended: mono_now(),
             n_planned: progress.n_planned(),
             n_sent: progress.n_sent(),
-            failures: failures
-                .filter_map(|(idx, publisher)| publisher.failure().map(|reason| (idx, reason)))
-                .collect(),
+            n_skipped: progress.n_skipped,
+            failures: self.failures(),
             streams: self
                 .publishers
-                .iter_mut()
-                .flat_map(Publisher::take_streams)
+                .iter()
+                .flat_map(Publisher::streams_sent)
+                .collect(),
+            in_doubt: self
+                .publishers
+                .iter()
+                .flat_map(|publisher| publisher.in_doubt().iter().copied())
                 .collect(),
             lateness,
         }
+    }
+
+    /// Tells whoever looks where the phase stands.
+    fn show(&self, progress: &PhaseProgress) {
+        let show = |counter: &AtomicU64, value| counter.store(value, Ordering::Relaxed);
+        show(&self.live.n_rounds, progress.n_sent());
+        show(&self.live.n_skipped, progress.n_skipped);
+        show(&self.live.n_due, progress.n_due.min(progress.n_planned()));
     }
 }
 
 /// Where a phase stands.
 struct PhaseProgress {
     started: MonoNanos,
-    /// Rounds sent by each publisher.
+    /// Rounds that each publisher is done with: sent or skipped.
     cursors: Vec<u64>,
+    /// Those of them that were skipped.
+    n_skipped: u64,
+    /// Those that were rendered, and that no connection was given until the end.
+    n_unhanded: u64,
     /// Rounds due so far.
     n_due: u64,
     /// Rounds in the phase; shrinks to what is due when the phase is stopped.
@@ -314,6 +377,8 @@ impl PhaseProgress {
         Self {
             started,
             cursors: vec![0; n_publishers],
+            n_skipped: 0,
+            n_unhanded: 0,
             n_due: 0,
             n_total,
             ends_at: matches!(plan.pace, Pace::BackToBack)
@@ -326,7 +391,7 @@ impl PhaseProgress {
     }
 
     fn n_sent(&self) -> u64 {
-        self.cursors.iter().sum()
+        self.cursors.iter().sum::<u64>() - self.n_skipped - self.n_unhanded
     }
 
     fn n_planned(&self) -> u64 {
@@ -359,7 +424,7 @@ impl PhaseProgress {
     }
 
     /// Moves what is due up to `now`.
-    fn advance(&mut self, plan: &PhasePlan, now: MonoNanos, is_stopped: bool) {
+    fn advance(&mut self, plan: &PhasePlan, now: MonoNanos, is_stopped: bool, is_any_down: bool) {
         let may_begin = now >= self.started;
         self.n_due = match &plan.pace {
             Pace::Schedule(schedule) if may_begin => {
@@ -381,6 +446,10 @@ impl PhaseProgress {
                 self.is_over = true;
             }
         }
+        if is_any_down {
+            // A connection that is down is waited for as long as it is tried again.
+            self.moved_at.0 = now;
+        }
         self.is_over |= is_past(self.gives_up_at) || self.is_stalled(plan, now);
     }
 
@@ -399,7 +468,9 @@ impl PhaseProgress {
     fn is_done(&self, publishers: &[Publisher]) -> bool {
         let is_finished = |(idx, publisher): (usize, &Publisher)| {
             !publisher.is_alive()
-                || (self.round_idx(idx, 0) >= self.n_total && !publisher.is_blocked())
+                || (self.round_idx(idx, 0) >= self.n_total
+                    && !publisher.is_blocked()
+                    && !publisher.has_leftover())
         };
         self.is_over || publishers.iter().enumerate().all(is_finished)
     }
@@ -418,7 +489,7 @@ impl PhaseProgress {
             .tick_ns
             .map_or(next_due, |tick| next_due.max(now.plus(tick)));
         let wake_at = next_due.min(now.plus(MAX_SLEEP_NS));
-        let n_alive = publishers.iter().filter(|one| one.is_alive()).count();
+        let n_up = publishers.iter().filter(|one| one.is_up()).count();
         let n_blocked = publishers.iter().filter(|one| one.is_blocked()).count();
         let mut blocked: Vec<_> = publishers
             .iter()
@@ -428,7 +499,7 @@ impl PhaseProgress {
         // Publishers that are not blocked still have to be served at their due times; without a schedule there is
         // nothing to do before one takes more, unless another is free.
         let wake_at = match plan.pace {
-            Pace::BackToBack if n_blocked == n_alive => now.plus(MAX_SLEEP_NS),
+            Pace::BackToBack if n_blocked == n_up => now.plus(MAX_SLEEP_NS),
             _ => wake_at,
         };
         let wake_at = if n_blocked > blocked.len() {

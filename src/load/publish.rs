@@ -1,34 +1,34 @@
 //! A `pub` run: publish rounds, say how many, and have the broker confirm that it has them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::clock::{Clock, MonoNanos};
-use crate::host::{HiccupMeter, HiccupReport, HostDelta, HostSample};
-use crate::load::latency::{RunError, Watch, unless_stopped};
-use crate::load::links::{LinkError, Links};
+use crate::clock::mono_now;
+use crate::load::links::{LinkError, Links, LinksPlan};
 use crate::load::pacer::{FinalMessages, LiveSent, Pace, Pacer, PhaseOutcome, PhasePlan, tick_ns};
 use crate::load::plan::{Extent, PublishClient, PublishPlan};
 use crate::load::publisher::Stamping;
-use crate::measure::end_of_run::{EndOfRun, StreamEnd};
+use crate::load::run::{Counts, LOOK_PERIOD, Run, RunError, RunFacts, Watch};
+use crate::measure::end_of_run::{EndOfRun, MAX_DOUBTS, StreamEnd};
+use crate::measure::in_doubt::InDoubt;
 use crate::measure::schedule::Schedule;
-use crate::measure::stamp::{Phase, RunId};
+use crate::measure::stamp::Phase;
 use crate::net::async_client;
 use crate::net::dial::ConnectionFacts;
 use crate::report::progress::Snapshot;
 use crate::units::{NANOS_PER_SEC, RateLimit};
 
-/// How often progress is looked at.
-const LOOK_PERIOD: Duration = Duration::from_millis(100);
+const PUBLISHING: &str = "publishing";
 
 /// What a `pub` run did.
 pub struct Published {
-    /// Which run.
-    pub run: RunId,
-    /// The process's clock.
-    pub clock: Clock,
+    /// What is known of every run.
+    pub run: RunFacts,
     /// What was sent.
     pub phase: PhaseOutcome,
+    /// Messages of which nobody knows whether the broker has had them.
+    pub in_doubt: InDoubt,
+    /// Connections that are gone for good, with the reason.
+    pub failures: Vec<(usize, String)>,
     /// Whether the broker has answered a PING behind the last message of every connection.
     pub is_confirmed: bool,
     /// The first connection.
@@ -37,18 +37,6 @@ pub struct Published {
     pub n_server_errors: u64,
     /// What went wrong, the first few different texts.
     pub texts: Vec<String>,
-    /// When the run began.
-    pub started: MonoNanos,
-    /// Everything, from the first connection.
-    pub total_ns: u64,
-    /// The machine's time taken away.
-    pub host: HostDelta,
-    /// What an idle thread suffered meanwhile.
-    pub hiccup: HiccupReport,
-    /// Wall clock against monotonic clock at the end.
-    pub clock_drift_ns: i64,
-    /// Whether it was stopped before its time.
-    pub is_interrupted: bool,
 }
 
 /// Runs it.
@@ -56,57 +44,53 @@ pub struct Published {
 /// # Errors
 /// When it cannot begin. Whatever goes wrong later is part of the result.
 pub async fn run(plan: &PublishPlan, watch: Watch<'_>) -> Result<Published, RunError> {
-    let clock = Clock::start();
-    let started = clock.now();
-    let run = RunId(rand::random());
+    let mut run = Run::begin(watch);
     if plan.client == PublishClient::AsyncNats {
         async_client::check(&plan.endpoint.dial).map_err(LinkError::from)?;
     }
-    let open = Links::open(
-        &plan.endpoint,
-        plan.client,
-        plan.n_connections.get(),
-        &plan.rounds,
-    );
-    let (links, publishers) = unless_stopped(&watch.stop, Box::pin(open)).await?;
-    let pacer = Pacer::start(publishers, Stamping { run, clock }, watch.stop.clone())
-        .map_err(RunError::Pacer)?;
-    let host_before = HostSample::read();
-    let meter = HiccupMeter::start();
+    let links_plan = LinksPlan {
+        endpoint: &plan.endpoint,
+        client: plan.client,
+        n_connections: plan.n_connections.get(),
+        rounds: &plan.rounds,
+        while_down: plan.while_down,
+    };
+    let open = Links::open(&links_plan, &run.board);
+    let (links, publishers) = run.unless_stopped(Box::pin(open)).await?;
+    let stamping = Stamping {
+        run: run.id,
+        clock: run.clock,
+    };
+    let pacer =
+        Pacer::start(publishers, stamping, run.interrupt.clone()).map_err(RunError::Pacer)?;
+    run.begin_measuring();
 
-    let live = Arc::clone(pacer.live());
-    let mut phase = watch_while(pacer.run(phase_plan(plan)), &live, plan, watch.on_progress)
-        .await
-        .ok_or(RunError::Died("pacing"))?;
-    pacer
-        .finish(final_messages(plan, run, &clock, &phase))
-        .await;
-    let is_confirmed = links.confirmed(plan.drain).await;
+    let phase = publish(plan, &pacer, &mut run).await?;
+    pacer.finish(final_messages(plan, &run, &phase)).await;
+    let interrupt = run.interrupt.clone();
+    let confirmed = interrupt.unless_left(links.confirmed(plan.drain));
+    let is_confirmed = confirmed.await.unwrap_or(false);
+    let settled = pacer.settle().await;
+    // Taken before the connections are closed: that is no outage.
+    let facts = run.facts();
 
-    let hiccup = meter.stop();
-    let host = HostSample::read().since(&host_before);
-    phase.note_lost(links.lost());
     let n_server_errors = links.report().n_server_errors();
     let texts = links.report().texts();
-    let facts = links.facts.first().cloned();
+    let first = links.facts.first().cloned();
     if !pacer.join() {
         return Err(RunError::Died("pacing"));
     }
-    links.close(plan.drain).await;
+    let _ = interrupt.unless_left(links.close(plan.drain)).await;
+    run.close();
     Ok(Published {
-        run,
-        clock,
-        total_ns: clock.now().since(started),
+        run: facts,
         phase,
+        in_doubt: InDoubt::new(settled.in_doubt),
+        failures: settled.failures,
         is_confirmed,
-        facts,
+        facts: first,
         n_server_errors,
         texts,
-        started,
-        host,
-        hiccup,
-        clock_drift_ns: clock.drift_ns(),
-        is_interrupted: watch.stop.is_cancelled(),
     })
 }
 
@@ -125,24 +109,29 @@ fn phase_plan(plan: &PublishPlan) -> PhasePlan {
 }
 
 /// One end-of-run message for each connection.
-fn final_messages(
-    plan: &PublishPlan,
-    run: RunId,
-    clock: &Clock,
-    phase: &PhaseOutcome,
-) -> FinalMessages {
-    let started_ns = clock.wall_at(phase.started).0;
+fn final_messages(plan: &PublishPlan, run: &Run<'_>, phase: &PhaseOutcome) -> FinalMessages {
+    let started_ns = run.clock.wall_at(phase.started).0;
     let message_of = |publisher: u16| {
         let streams = phase
             .streams
             .iter()
             .filter(|stream| stream.publisher == publisher);
-        let streams = streams.map(|stream| StreamEnd {
-            stream: stream.stream,
-            subject: stream.subject.clone(),
-            n_sent: stream.n_sent,
+        let streams = streams.map(|stream| {
+            let is_own = |range: &&crate::measure::deliveries::SeqRange| {
+                (range.publisher, range.stream) == (publisher, stream.stream)
+            };
+            let doubts = phase.in_doubt.iter().filter(is_own);
+            StreamEnd {
+                stream: stream.stream,
+                subject: stream.subject.clone(),
+                n_sent: stream.n_sent,
+                in_doubt: doubts
+                    .map(|range| (range.from, range.to))
+                    .take(MAX_DOUBTS)
+                    .collect(),
+            }
         });
-        let message = EndOfRun::new(run, publisher, started_ns, streams.collect());
+        let message = EndOfRun::new(run.id, publisher, started_ns, streams.collect());
         (message.subject(), message.to_json())
     };
     (0..plan.n_connections.get())
@@ -150,21 +139,36 @@ fn final_messages(
         .collect()
 }
 
-async fn watch_while<T>(
-    work: impl Future<Output = T>,
-    live: &LiveSent,
+/// Runs the phase and keeps everybody informed meanwhile.
+async fn publish(
     plan: &PublishPlan,
-    on_progress: &mut (dyn FnMut(&Snapshot) + Send),
-) -> T {
-    let mut work = std::pin::pin!(work);
+    pacer: &Pacer,
+    run: &mut Run<'_>,
+) -> Result<PhaseOutcome, RunError> {
+    let live = Arc::clone(pacer.live());
+    let mut work = std::pin::pin!(pacer.run(phase_plan(plan)));
     let mut look = tokio::time::interval(LOOK_PERIOD);
-    let began = crate::clock::mono_now();
-    loop {
+    let began = mono_now();
+    let phase = loop {
         // Both are cancel-safe: `work` is only borrowed.
         tokio::select! {
-            done = &mut work => return done,
-            _ = look.tick() => on_progress(&snapshot(live.n_rounds(), plan, crate::clock::mono_now().since(began))),
+            done = &mut work => break done.ok_or(RunError::Died("pacing"))?,
+            _ = look.tick() => {}
         }
+        run.look(PUBLISHING, counts(&live, plan));
+        run.show(&snapshot(live.n_rounds(), plan, mono_now().since(began)));
+    };
+    run.end_phase(PUBLISHING, counts(&live, plan));
+    Ok(phase)
+}
+
+fn counts(live: &LiveSent, plan: &PublishPlan) -> Counts {
+    let has_schedule = matches!(plan.rate, RateLimit::PerSecond(_));
+    Counts {
+        due: has_schedule.then(|| live.n_due()),
+        sent: Some(live.n_rounds()),
+        skipped: has_schedule.then(|| live.n_skipped()),
+        ..Counts::default()
     }
 }
 
@@ -177,7 +181,7 @@ fn snapshot(n_rounds: u64, plan: &PublishPlan, elapsed_ns: u64) -> Snapshot {
     };
     Snapshot {
         elapsed_ns,
-        phase: "publishing".to_owned(),
+        phase: PUBLISHING.to_owned(),
         sent: n_rounds,
         expected: None,
         received: 0,

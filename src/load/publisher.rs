@@ -1,37 +1,34 @@
 //! One publisher: a connection's writing side, its generator, and a sequence number for each subject.
 //!
 //! A publisher belongs to the pacing thread. It never blocks: when the kernel (or the queue of a client library) takes
-//! no more, the rounds that fall due meanwhile stay due, unrendered and with their intended time.
+//! no more, or the connection is down, the rounds that fall due meanwhile stay due, unrendered and with their intended
+//! time. What was rendered, but not handed to the kernel when a connection broke, goes out first over the next one.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::clock::{Clock, MonoNanos, mono_now};
 use crate::load::lateness::{Backpressure, Lateness};
-use crate::load::plan::RoundsPlan;
-use crate::measure::stamp::{self, Phase, RunId, Stamp};
-use crate::net::direct::{Batch, DirectWriter, Flushed};
+use crate::load::ledger::Ledger;
+use crate::load::link::{Link, Mail};
+use crate::load::plan::{RoundsPlan, WhileDown};
+use crate::load::status::OutageId;
+use crate::load::streams::{Stream, StreamSent, generator_of, stream_idxs, streams_of};
+use crate::measure::deliveries::SeqRange;
+use crate::measure::stamp::{Phase, RunId, Stamp};
+use crate::net::direct::{Batch, DirectWriter};
 use crate::protocol::encode;
-use crate::rounds::{Game, Generator, GeneratorConfig, Route, SizeTooSmall, subject_for};
+use crate::rounds::{Generator, Route, SizeTooSmall};
 
 /// Most bytes that go out in one write. Rendering this many takes some twenty microseconds, which bounds how far
 /// the `sent` stamp of a message can lie before its write. A batch is this large only at full speed or behind a stall.
 const MAX_BATCH_BYTES: usize = 64 << 10;
 /// Most messages that are handed to a client library at once.
 const MAX_BATCH_HANDOVERS: usize = 64;
-
-/// One subject that a publisher sends to. The index in the list of streams is the stream number of the stamp.
-#[derive(Debug)]
-struct Stream {
-    subject: String,
-    /// `PUB subject `, rendered once.
-    prefix: Vec<u8>,
-    n_sent: u64,
-}
 
 /// A message handed to a client library.
 #[derive(Debug)]
@@ -46,41 +43,9 @@ pub struct Handover {
 #[derive(Debug)]
 pub enum Outlet {
     /// Straight to the socket.
-    Direct(DirectWriter),
+    Direct(Box<DirectWriter>),
     /// To the task that owns a client library.
     Client(mpsc::Sender<Vec<Handover>>),
-}
-
-/// Sent messages of one publisher to one subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamSent {
-    /// Publisher number.
-    pub publisher: u16,
-    /// Stream number, as in the stamp.
-    pub stream: u8,
-    /// Subject.
-    pub subject: String,
-    /// Messages handed to the kernel (or the client library).
-    pub n_sent: u64,
-}
-
-/// Whether a connection has ended, and why: written once by its reading side, looked at by its publisher.
-///
-/// A connection that the peer has closed may take writes for a while; without this they would count as sent.
-#[derive(Debug, Clone, Default)]
-pub struct Ending(Arc<OnceLock<String>>);
-
-impl Ending {
-    /// The connection has ended.
-    pub fn declare(&self, reason: String) {
-        // The first reason is the one that explains the others.
-        let _ = self.0.set(reason);
-    }
-
-    /// Why it has ended, if it has.
-    pub fn reason(&self) -> Option<&str> {
-        self.0.get().map(String::as_str)
-    }
 }
 
 /// How a publisher stamps: the same for all publishers of a run.
@@ -92,80 +57,92 @@ pub struct Stamping {
     pub clock: Clock,
 }
 
+/// When a round should have been sent.
+#[derive(Debug, Clone, Copy)]
+pub enum Intended {
+    /// By the schedule.
+    At(MonoNanos),
+    /// There is no schedule: whenever it is sent.
+    Now,
+}
+
+/// Rounds that a publisher is done with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Advance {
+    /// Rendered and written.
+    pub n_sent: u64,
+    /// Left out, because they fell due while the connection was down.
+    pub n_skipped: u64,
+}
+
+impl Advance {
+    fn total(self) -> u64 {
+        self.n_sent + self.n_skipped
+    }
+}
+
+/// Where a message ends in a batch, and what it was.
+#[derive(Debug, Clone, Copy)]
+struct OpEnd {
+    end: usize,
+    stream_idx: usize,
+    is_first_of_round: bool,
+}
+
+/// Whether there is a connection.
+#[derive(Debug)]
+enum State {
+    Up,
+    /// A write failed; what its reading side has to say is waited for.
+    Broken,
+    /// It is being connected again.
+    Down,
+    /// There will be none any more, for this reason.
+    Dead(String),
+}
+
+/// A last message, and a PING behind it.
+#[derive(Debug)]
+struct Final {
+    message: Option<(String, Vec<u8>)>,
+    is_sent: bool,
+}
+
+/// Messages that were rendered and not handed to a connection.
+#[derive(Debug, Default)]
+struct Leftover {
+    operations: Vec<u8>,
+    ends: Vec<OpEnd>,
+}
+
 /// One publisher; see the module documentation.
 #[derive(Debug)]
 pub struct Publisher {
     idx: u16,
     outlet: Outlet,
+    state: State,
+    link: Option<Arc<Link>>,
+    while_down: WhileDown,
     batch: Batch,
+    /// Of the messages in the batch that was written last.
+    ends: Vec<OpEnd>,
+    leftover: Leftover,
     generator: Generator,
     route: Route,
     is_stamped: bool,
     streams: Vec<Stream>,
-    failure: Option<io::Error>,
+    ledger: Ledger,
+    is_in_phase: bool,
     pressure: Backpressure,
-    ending: Ending,
+    /// Rounds that fell due from the one to the other are skipped.
+    skipping: Option<(MonoNanos, Option<MonoNanos>)>,
+    /// The last outage, how many rounds it has cost, and whether a first message is still to come.
+    outage: Option<OutageId>,
+    n_skipped_of_outage: u64,
+    is_first_awaited: bool,
+    last: Option<Final>,
     /// Messages that wait for the client library.
     handovers: Vec<Handover>,
-}
-
-/// The streams of a plan, in stream order.
-fn streams_of(prefix: &str) -> Vec<Stream> {
-    Game::ALL
-        .iter()
-        .flat_map(|game| [false, true].map(|is_type| subject_for(prefix, *game, is_type)))
-        .map(|subject| Stream {
-            prefix: encode::publish_prefix(&subject),
-            subject,
-            n_sent: 0,
-        })
-        .collect()
-}
-
-/// The generator configuration of publisher `idx`: each has its own rounds, publisher 0 those of the plain seed.
-fn generator_config(plan: &RoundsPlan, idx: u16) -> GeneratorConfig {
-    GeneratorConfig {
-        seed: plan
-            .seed
-            .wrapping_add(u64::from(idx).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
-        mix: plan.games.clone(),
-        extras: plan.extras,
-        size_bytes: plan.size_bytes,
-        tail: if plan.is_stamped {
-            stamp::PLACEHOLDER_TAIL.to_vec()
-        } else {
-            b"}".to_vec()
-        },
-    }
-}
-
-/// Makes the generator of publisher `idx`.
-///
-/// # Errors
-/// When the plan's size is smaller than the smallest round.
-pub fn generator_of(plan: &RoundsPlan, idx: u16) -> Result<Generator, SizeTooSmall> {
-    Generator::new(generator_config(plan, idx))
-}
-
-/// The stream numbers that a round goes to.
-fn stream_idxs(game: Game, route: Route) -> std::ops::RangeInclusive<usize> {
-    let first = Game::ALL
-        .iter()
-        .position(|candidate| *candidate == game)
-        .unwrap_or(0)
-        * 2;
-    match route {
-        Route::Game => first..=first,
-        Route::Type => first + 1..=first + 1,
-        Route::Both => first..=first + 1,
-    }
-}
-
-/// The subjects that a round goes to.
-pub fn subjects_of(prefix: &str, game: Game, route: Route) -> Vec<String> {
-    stream_idxs(game, route)
-        .map(|idx| subject_for(prefix, game, idx % 2 == 1))
-        .collect()
 }
 
 impl Publisher {
@@ -174,50 +151,71 @@ impl Publisher {
     /// # Errors
     /// When the plan's size is smaller than the smallest round.
     pub fn new(idx: u16, outlet: Outlet, plan: &RoundsPlan) -> Result<Self, SizeTooSmall> {
+        let streams = streams_of(&plan.prefix);
         Ok(Self {
             idx,
             outlet,
+            state: State::Up,
+            link: None,
+            while_down: WhileDown::Send,
             batch: Batch::default(),
+            ends: Vec::new(),
+            leftover: Leftover::default(),
             generator: generator_of(plan, idx)?,
             route: plan.route,
             is_stamped: plan.is_stamped,
-            streams: streams_of(&plan.prefix),
-            failure: None,
+            ledger: Ledger::new(idx, streams.len()),
+            streams,
+            is_in_phase: false,
             pressure: Backpressure::default(),
-            ending: Ending::default(),
+            skipping: None,
+            outage: None,
+            n_skipped_of_outage: 0,
+            is_first_awaited: false,
+            last: None,
             handovers: Vec::new(),
         })
     }
 
-    /// Where the reading side of this connection says that it has ended.
+    /// Where the reading side of this connection reports, and what to do while it is down. Without it, a connection that
+    /// breaks is gone for good.
     #[must_use]
-    pub fn ending_at(mut self, ending: Ending) -> Self {
-        self.ending = ending;
+    pub fn linked(mut self, link: Arc<Link>, while_down: WhileDown) -> Self {
+        self.link = Some(link);
+        self.while_down = while_down;
         self
     }
 
-    /// Whether the connection is still good.
+    /// Whether there is, or may be again, a connection.
     pub fn is_alive(&self) -> bool {
-        self.failure.is_none()
+        !matches!(self.state, State::Dead(_))
     }
 
-    /// Why it is not. What the reading side saw explains more than how a write failed.
-    pub fn failure(&self) -> Option<String> {
-        let failure = self.failure.as_ref()?;
-        Some(
-            self.ending
-                .reason()
-                .map_or_else(|| failure.to_string(), str::to_owned),
-        )
+    /// Whether there is a connection.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Up)
+    }
+
+    /// Why there is none any more.
+    pub fn failure(&self) -> Option<&str> {
+        match &self.state {
+            State::Dead(reason) => Some(reason),
+            _ => None,
+        }
     }
 
     /// Whether the kernel, or the client library, takes no more for now.
     pub fn is_blocked(&self) -> bool {
-        self.is_alive()
+        self.is_up()
             && match &self.outlet {
                 Outlet::Direct(writer) => writer.is_blocked(),
                 Outlet::Client(_) => !self.handovers.is_empty(),
             }
+    }
+
+    /// Whether rendered messages still wait to be handed to a connection.
+    pub fn has_leftover(&self) -> bool {
+        !self.leftover.ends.is_empty()
     }
 
     /// The socket, to wait until it takes more; a client library has none to wait for.
@@ -228,30 +226,145 @@ impl Publisher {
         }
     }
 
-    /// Writes what is pending and what the reading side wants written.
-    pub fn flush(&mut self) {
-        if self.failure.is_some() {
-            return;
+    /// A phase begins: sequence numbers start anew.
+    pub fn begin_phase(&mut self) {
+        self.is_in_phase = true;
+        self.pressure = Backpressure::default();
+        self.ledger.begin_phase();
+        for stream in &mut self.streams {
+            stream.n_sent = 0;
         }
-        if let Some(reason) = self.ending.reason() {
-            self.failure = Some(io::Error::new(io::ErrorKind::ConnectionAborted, reason));
+        if let Some((start, None)) = &mut self.skipping {
+            *start = mono_now();
+        }
+    }
+
+    /// A phase ends. Returns how many of the rounds that were rendered have not been handed to a connection, and never
+    /// will be.
+    pub fn end_phase(&mut self) -> u64 {
+        self.flush();
+        self.is_in_phase = false;
+        let leftover = std::mem::take(&mut self.leftover);
+        for op in &leftover.ends {
+            self.streams[op.stream_idx].n_sent -= 1;
+        }
+        let firsts = leftover.ends.iter().filter(|op| op.is_first_of_round);
+        firsts.count() as u64
+    }
+
+    /// Reads the news, writes what is pending and what the reading side wants written.
+    pub fn flush(&mut self) {
+        self.take_mail();
+        if !self.is_up() {
             return;
         }
         match &mut self.outlet {
             Outlet::Direct(writer) if writer.is_blocked() || writer.has_control() => {
                 if let Err(error) = writer.flush() {
-                    self.failure = Some(error);
+                    self.write_failed(error);
                 }
             }
             Outlet::Client(_) if !self.handovers.is_empty() => self.write(),
             _ => {}
         }
+        if !self.is_up() || self.is_blocked() {
+            return;
+        }
+        if self.link.as_ref().is_some_and(|link| link.is_ping_asked()) {
+            self.append_ping(mono_now());
+            self.write();
+        }
+        self.flush_final();
     }
 
-    /// Sends rounds for the given intended times until the iterator ends, the batch limit makes it write, or
-    /// the kernel takes no more. Returns how many rounds were sent.
+    fn take_mail(&mut self) {
+        let Some(link) = self.link.clone() else {
+            return;
+        };
+        while let Some(mail) = link.take_mail() {
+            match mail {
+                Mail::Lost {
+                    id,
+                    n_pongs,
+                    moment,
+                } => self.connection_lost(&link, id, n_pongs, moment),
+                Mail::Back { id, writer } => self.connection_back(&link, id, writer),
+                Mail::Dead { reason } => self.state = State::Dead(reason),
+            }
+        }
+    }
+
+    fn connection_lost(&mut self, link: &Link, id: OutageId, n_pongs: u64, moment: MonoNanos) {
+        self.ledger.absorb(n_pongs);
+        self.state = State::Down;
+        self.pressure.blocked(moment);
+        // After a phase its counts have been taken: what was rendered counts as sent, and is in doubt.
+        if self.is_in_phase {
+            self.reclaim();
+        }
+        let mut handed = self.n_sent();
+        for op in &self.leftover.ends {
+            handed[op.stream_idx] -= 1;
+        }
+        let n_in_doubt = self.ledger.connection_lost(handed);
+        link.board().note_in_doubt(id, n_in_doubt);
+        self.outage = Some(id);
+        self.n_skipped_of_outage = 0;
+        if self.while_down == WhileDown::Skip {
+            self.skipping = Some((moment, None));
+        }
+        if let Some(last) = &mut self.last {
+            last.is_sent = false;
+        }
+    }
+
+    fn connection_back(&mut self, link: &Link, id: OutageId, writer: Box<DirectWriter>) {
+        let now = mono_now();
+        self.outlet = Outlet::Direct(writer);
+        self.state = State::Up;
+        self.pressure.freed(now);
+        self.is_first_awaited = true;
+        if let Some((_, end)) = &mut self.skipping {
+            *end = Some(now);
+        }
+        if self.while_down == WhileDown::Skip {
+            link.board().note_skipped(id, self.n_skipped_of_outage);
+        }
+    }
+
+    /// Takes back what the broken connection was not given: whole messages, and the one that it was given only a part of.
+    fn reclaim(&mut self) {
+        let Outlet::Direct(writer) = &mut self.outlet else {
+            return;
+        };
+        let Some(unhanded) = writer.unhanded() else {
+            return;
+        };
+        let n_handed = self.ends.partition_point(|op| op.end <= unhanded.offset);
+        let start = n_handed
+            .checked_sub(1)
+            .map_or(0, |last| self.ends[last].end);
+        let Some(end) = self.ends.last().map(|op| op.end) else {
+            return;
+        };
+        if start < end && end <= unhanded.operations.len() {
+            self.leftover = Leftover {
+                operations: unhanded.operations[start..end].to_vec(),
+                ends: self.ends[n_handed..]
+                    .iter()
+                    .map(|op| OpEnd {
+                        end: op.end - start,
+                        ..*op
+                    })
+                    .collect(),
+            };
+        }
+    }
+
+    /// Sends rounds for the given intended times until there are no more, the batch limit makes it write, or the kernel
+    /// takes no more.
     ///
-    /// `intended` gives the next due moment; `None` from it ends the call. Without a schedule the intended
+    /// `intended` gives the due moment of the nth next round; `None` from it ends the call. Without a schedule the intended
     /// time of a round is its sent time.
     pub fn send_due(
         &mut self,
@@ -259,21 +372,35 @@ impl Publisher {
         stamping: &Stamping,
         mut intended: impl FnMut(u64) -> Option<Intended>,
         lateness: &mut Lateness,
-    ) -> u64 {
-        let mut n_rounds = 0;
+    ) -> Advance {
+        let mut done = Advance::default();
         loop {
             self.flush();
             self.note_pressure();
-            if self.is_blocked() || !self.is_alive() {
-                return n_rounds;
+            if !self.is_up() {
+                self.skip_due(&mut intended, &mut done);
+                return done;
+            }
+            if self.is_blocked() {
+                return done;
             }
             let sent = mono_now();
-            let before = n_rounds;
+            if self.has_leftover() {
+                self.resend(sent);
+                continue;
+            }
+            let before = done.total();
+            self.ends.clear();
             while self.batch.len() < MAX_BATCH_BYTES && self.handovers.len() < MAX_BATCH_HANDOVERS {
-                let Some(when) = intended(n_rounds) else {
+                let Some(when) = intended(done.total()) else {
                     break;
                 };
                 let due = match when {
+                    Intended::At(due) if self.is_skipped(due) => {
+                        done.n_skipped += 1;
+                        self.note_skipped();
+                        continue;
+                    }
                     Intended::At(due) => {
                         let late = i64::try_from(sent.since(due)).unwrap_or(i64::MAX);
                         lateness.record(late, self.pressure.held_back(due));
@@ -282,18 +409,54 @@ impl Publisher {
                     Intended::Now => sent,
                 };
                 self.render(phase, stamping, due, sent);
-                n_rounds += 1;
+                done.n_sent += 1;
             }
-            if n_rounds == before {
-                return n_rounds;
+            if done.total() == before {
+                return done;
             }
-            self.write();
+            if !self.ends.is_empty() || !self.handovers.is_empty() {
+                self.write_behind_ping(sent);
+            }
+        }
+    }
+
+    /// While the connection is down, takes what falls due off the schedule, if it is to be skipped.
+    fn skip_due(&mut self, intended: &mut impl FnMut(u64) -> Option<Intended>, done: &mut Advance) {
+        while let Some(Intended::At(due)) = intended(done.total())
+            && self.is_skipped(due)
+        {
+            done.n_skipped += 1;
+            self.note_skipped();
+        }
+    }
+
+    fn note_skipped(&mut self) {
+        self.n_skipped_of_outage += 1;
+        if self.is_up()
+            && let (Some(link), Some(id)) = (&self.link, self.outage)
+        {
+            link.board().note_skipped(id, self.n_skipped_of_outage);
+        }
+    }
+
+    /// Whether a round that fell due then is to be left out. Rounds are asked about in the order in which they fell due.
+    #[inline]
+    fn is_skipped(&mut self, due: MonoNanos) -> bool {
+        match self.skipping {
+            None => false,
+            Some((start, _)) if due < start => false,
+            Some((_, end)) if end.is_none_or(|end| due <= end) => true,
+            Some(_) => {
+                self.skipping = None;
+                false
+            }
         }
     }
 
     /// Reads the clock only when the connection has begun or ceased to take data.
     fn note_pressure(&mut self) {
-        match (self.is_blocked(), self.pressure.is_blocked()) {
+        let is_held = self.is_blocked() || !self.is_up();
+        match (is_held, self.pressure.is_blocked()) {
             (true, false) => self.pressure.blocked(mono_now()),
             (false, true) => self.pressure.freed(mono_now()),
             _ => {}
@@ -311,6 +474,7 @@ impl Publisher {
             intended_ns: stamping.clock.wall_at(due).0,
             sent_ns: stamping.clock.wall_at(sent).0,
         };
+        let mut is_first_of_round = true;
         for stream_idx in stream_idxs(rendered.game, self.route) {
             let stream = &mut self.streams[stream_idx];
             if self.is_stamped {
@@ -322,13 +486,49 @@ impl Publisher {
             match &self.outlet {
                 Outlet::Direct(_) => {
                     encode::append_publish(self.batch.out(), &stream.prefix, rendered.bytes);
+                    self.ends.push(OpEnd {
+                        end: self.batch.len(),
+                        stream_idx,
+                        is_first_of_round,
+                    });
                 }
                 Outlet::Client(_) => self.handovers.push(Handover {
                     subject: stream.subject.clone(),
                     payload: rendered.bytes.to_vec(),
                 }),
             }
+            is_first_of_round = false;
         }
+    }
+
+    /// Sends what the connection before this one was not given.
+    fn resend(&mut self, sent: MonoNanos) {
+        let leftover = std::mem::take(&mut self.leftover);
+        self.batch.out().extend_from_slice(&leftover.operations);
+        self.ends = leftover.ends;
+        self.write_behind_ping(sent);
+    }
+
+    /// Writes the batch, with a PING behind it when it is time for one.
+    fn write_behind_ping(&mut self, sent: MonoNanos) {
+        if let Some(link) = &self.link {
+            if std::mem::take(&mut self.is_first_awaited)
+                && let Some(id) = self.outage
+            {
+                link.board().first_message(id, sent);
+            }
+            self.ledger.absorb(link.n_pongs());
+            if self.ledger.wants_ping(sent) && matches!(self.outlet, Outlet::Direct(_)) {
+                self.append_ping(sent);
+            }
+        }
+        self.write();
+    }
+
+    fn append_ping(&mut self, now: MonoNanos) -> u64 {
+        encode::ping(self.batch.out());
+        let n_sent = self.n_sent();
+        self.ledger.ping_sent(now, n_sent)
     }
 
     fn write(&mut self) {
@@ -341,161 +541,103 @@ impl Publisher {
                     self.handovers = handovers;
                     Ok(())
                 }
-                Err(TrySendError::Closed(_)) => Err(io::Error::new(
-                    io::ErrorKind::BrokenPipe,
-                    "the client library has stopped",
-                )),
+                Err(TrySendError::Closed(_)) => {
+                    self.state = State::Dead("the client library has stopped".to_owned());
+                    return;
+                }
             },
         };
         if let Err(error) = result {
-            self.failure = Some(error);
+            self.write_failed(error);
         }
     }
 
-    /// Sends one message outside the streams (the end-of-run message) and a PING whose PONG confirms that the broker
-    /// has processed everything before it.
-    pub fn send_final(&mut self, message: Option<(&str, &[u8])>) -> Flushed {
-        match &mut self.outlet {
-            Outlet::Direct(writer) => {
-                if let Some((subject, payload)) = message {
-                    encode::append_publish(
-                        self.batch.out(),
-                        &encode::publish_prefix(subject),
-                        payload,
-                    );
-                }
-                encode::ping(self.batch.out());
-                match writer.send(&mut self.batch) {
-                    Ok(flushed) => flushed,
-                    Err(error) => {
-                        self.failure.get_or_insert(error);
-                        Flushed::All
-                    }
-                }
+    /// What the reading side saw explains more than how a write failed, so that its word is waited for.
+    fn write_failed(&mut self, error: io::Error) {
+        match (&self.link, &self.outlet) {
+            (Some(link), Outlet::Direct(writer)) => {
+                link.write_failed(error);
+                writer.shut_down();
+                self.state = State::Broken;
             }
-            Outlet::Client(_) => {
-                if let Some((subject, payload)) = message {
-                    self.handovers.push(Handover {
-                        subject: subject.to_owned(),
-                        payload: payload.to_vec(),
-                    });
-                    self.write();
-                }
-                Flushed::All
-            }
+            _ => self.state = State::Dead(error.to_string()),
         }
     }
 
-    /// What has been sent since the last call, by stream; starts the sequence numbers anew.
-    pub fn take_streams(&mut self) -> Vec<StreamSent> {
-        self.pressure = Backpressure::default();
-        let mut sent = Vec::new();
-        for (idx, stream) in self.streams.iter_mut().enumerate() {
-            if stream.n_sent > 0 {
-                sent.push(StreamSent {
-                    publisher: self.idx,
-                    stream: u8::try_from(idx).unwrap_or(u8::MAX),
-                    subject: stream.subject.clone(),
-                    n_sent: std::mem::take(&mut stream.n_sent),
-                });
-            }
-        }
-        sent
-    }
-}
-
-/// When a round should have been sent.
-#[derive(Debug, Clone, Copy)]
-pub enum Intended {
-    /// By the schedule.
-    At(MonoNanos),
-    /// There is no schedule: whenever it is sent.
-    Now,
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::measure::stamp::{Origin, RunId};
-    use crate::rounds::{ExtrasForm, GameMix, Round};
-
-    fn plan(seed: u64, size_bytes: Option<usize>, is_stamped: bool) -> RoundsPlan {
-        RoundsPlan {
-            games: GameMix::default(),
-            route: Route::Both,
-            prefix: "rounds".to_owned(),
-            size_bytes,
-            seed,
-            extras: ExtrasForm::Object,
-            is_stamped,
-        }
+    /// Sends one message outside the streams (the end-of-run message), if there is one, and a PING whose PONG confirms that
+    /// the broker has processed everything before it; again over the next connection when this one breaks before.
+    pub fn finish(&mut self, message: Option<(String, Vec<u8>)>) {
+        self.last = Some(Final {
+            message,
+            is_sent: false,
+        });
+        self.flush();
     }
 
-    #[test]
-    fn every_round_goes_to_its_game_and_its_type() {
-        assert_eq!(
-            subjects_of("rounds", Game::WallStreet, Route::Both),
-            ["rounds.game.wall-street", "rounds.type.trending"]
-        );
-        let all: std::collections::BTreeSet<String> = Game::ALL
-            .iter()
-            .flat_map(|game| subjects_of("rounds", *game, Route::Both))
-            .collect();
-        assert_eq!(all.len(), 2 * Game::ALL.len());
+    fn flush_final(&mut self) {
+        let Some(last) = &mut self.last else { return };
+        if last.is_sent {
+            return;
+        }
+        last.is_sent = true;
+        match (&self.outlet, &last.message) {
+            (Outlet::Direct(_), Some((subject, payload))) => {
+                let prefix = encode::publish_prefix(subject);
+                encode::append_publish(self.batch.out(), &prefix, payload);
+            }
+            (Outlet::Client(_), Some((subject, payload))) => self.handovers.push(Handover {
+                subject: subject.clone(),
+                payload: payload.clone(),
+            }),
+            (_, None) => {}
+        }
+        if let Outlet::Direct(_) = self.outlet {
+            // No round ends in this batch.
+            self.ends.clear();
+            let ping = self.append_ping(mono_now());
+            if let Some(link) = &self.link {
+                link.expect_final_pong(ping);
+            }
+        }
+        self.write();
     }
 
-    proptest! {
-        #[test]
-        fn a_stamped_round_is_a_round_for_every_reader(seed in any::<u64>(), extra in prop::option::of(0_usize..300), seq in any::<u32>()) {
-            let smallest = Generator::smallest_bytes(&generator_config(&plan(seed, None, true), 0));
-            let plan = plan(seed, extra.map(|extra| smallest + extra), true);
-            let mut generator = generator_of(&plan, 0).unwrap();
-            let stamp = Stamp {
-                phase: Phase::Measured,
-                run: RunId(7),
-                publisher: 0,
-                stream: 1,
-                seq: u64::from(seq),
-                intended_ns: 1_705_314_600_000_999_999,
-                sent_ns: 1_705_314_600_001_000_001,
-            };
-            for _ in 0..20 {
-                let rendered = generator.next_round();
-                prop_assert!(stamp.write_tail(rendered.bytes));
-                prop_assert_eq!(stamp::read(rendered.bytes), Origin::Fixed(stamp));
-                let round = Round::from_json(rendered.bytes).unwrap();
-                prop_assert_eq!(&round.game_slug, rendered.game.slug());
-                prop_assert!(round.extras.is_object());
-                prop_assert_eq!(round.timestamp_ms, Some(1_705_314_600_000));
-                // A client that parses the JSON and writes it again loses nothing.
-                let value: serde_json::Value = serde_json::from_slice(rendered.bytes).unwrap();
-                let rewritten = serde_json::to_vec_pretty(&value).unwrap();
-                prop_assert_eq!(stamp::read(&rewritten), Origin::Parsed(stamp));
-                prop_assert_eq!(Round::from_json(&rewritten).unwrap(), round);
-            }
-        }
+    fn n_sent(&self) -> Vec<u64> {
+        self.streams.iter().map(|stream| stream.n_sent).collect()
+    }
 
-        #[test]
-        fn without_stamp_a_round_says_nothing_about_its_time(seed in any::<u64>()) {
-            let mut generator = generator_of(&plan(seed, None, false), 0).unwrap();
-            for _ in 0..20 {
-                let rendered = generator.next_round();
-                prop_assert_eq!(stamp::read(rendered.bytes), Origin::None);
-                prop_assert!(Round::from_json(rendered.bytes).is_ok());
-            }
-        }
+    /// What has been sent in this phase, by stream.
+    pub fn streams_sent(&self) -> impl Iterator<Item = StreamSent> + '_ {
+        let sent = (0..).zip(&self.streams);
+        let sent = sent.filter(|(_, stream)| stream.n_sent > 0);
+        sent.map(|(stream_no, stream)| StreamSent {
+            publisher: self.idx,
+            stream: stream_no,
+            subject: stream.subject.clone(),
+            n_sent: stream.n_sent,
+        })
+    }
 
-        #[test]
-        fn publishers_of_one_run_publish_different_rounds(seed in any::<u64>(), idx in 1_u16..1_000) {
-            let plan = plan(seed, None, false);
-            let rounds_of = |idx: u16| {
-                let mut generator = generator_of(&plan, idx).unwrap();
-                (0..20).map(|_| generator.next_round().bytes.to_vec()).collect::<Vec<_>>()
-            };
-            prop_assert_ne!(rounds_of(0), rounds_of(idx));
-            prop_assert_eq!(rounds_of(idx), rounds_of(idx));
+    /// What is in doubt because connections broke in this phase.
+    pub fn in_doubt(&self) -> &[SeqRange] {
+        self.ledger.in_doubt()
+    }
+
+    /// What the broker has not acknowledged by now: what is in doubt for good, when nothing more is waited for.
+    pub fn unsettled(&mut self) -> Vec<SeqRange> {
+        self.flush();
+        let n_sent = self.n_sent();
+        let Some(link) = &self.link else {
+            return Vec::new();
+        };
+        if let Outlet::Client(_) = self.outlet {
+            // A library does not say what it had sent when it lost its connection.
+            let is_lost = link.was_lost_by_library();
+            let all = Ledger::new(self.idx, n_sent.len());
+            return all.unacknowledged(&n_sent).filter(|_| is_lost).collect();
         }
+        self.ledger.absorb(link.n_pongs());
+        let open = self.ledger.unacknowledged(&n_sent);
+        self.ledger.in_doubt().iter().copied().chain(open).collect()
     }
 }

@@ -5,31 +5,25 @@
 //! once a second by a task of the same thread, so that nobody waits for anybody.
 
 use std::cell::RefCell;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::clock::MonoNanos;
-use crate::load::connecting::{Ready, ReceiverPlan, StartError, error_chain, open_all};
-use crate::load::publisher::StreamSent;
+use crate::load::connecting::{Ready, ReceiverPlan, StartError, open_all};
+use crate::load::status::{OutageId, StatusBoard};
+use crate::load::streams::StreamSent;
+use crate::load::subscriber::Subscriber;
+use crate::measure::deliveries::Arrival;
 use crate::measure::recorder::Recorder;
-use crate::net::session::{Session, SessionError};
-use crate::protocol::{Msg, ServerOp, encode};
+use crate::protocol::Msg;
 
 /// How often interval snapshots are swapped out.
 const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
-/// How long the answers to pings may wait for a server that does not read. A server itself gives up on a client that
-/// does not read after 10 s (nats-server's `write_deadline`).
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long draining may take: a broker that is there answers within a round trip.
-const DRAIN_LIMIT: Duration = Duration::from_secs(1);
-
 /// Where a connection's messages go.
 pub trait Sink: 'static {
     /// A socket read has brought bytes at this moment.
@@ -44,6 +38,10 @@ pub trait Sink: 'static {
     fn is_complete(&self) -> bool {
         false
     }
+    /// The connection was lost: what comes next comes over another one.
+    fn connection_lost(&mut self);
+    /// How old the last stamped message was when it was read, in nanoseconds.
+    fn lag_ns(&self) -> Option<i64>;
 }
 
 /// What a receiving thread is told.
@@ -68,11 +66,34 @@ pub struct LiveReceived {
     pub n_warmup: AtomicU64,
     /// Connections that have everything that was announced.
     pub n_complete: AtomicU64,
-    /// Connections that have ended by themselves, without having everything.
+    /// Connections that have ended by themselves, for good and without having everything.
     pub n_ended: AtomicU64,
+    /// Messages found missing, less those that came after all.
+    pub n_missing: AtomicI64,
+    /// Further copies.
+    pub n_duplicated: AtomicU64,
+    /// Messages that came after a later one.
+    pub n_reordered: AtomicU64,
 }
 
 impl LiveReceived {
+    /// A message that was not simply the next one.
+    #[cold]
+    pub(crate) fn note(&self, arrival: Arrival) {
+        match arrival {
+            Arrival::AfterGap { n_missing } => {
+                let n_missing = i64::try_from(n_missing).unwrap_or(i64::MAX);
+                self.n_missing.fetch_add(n_missing, Ordering::Relaxed);
+            }
+            Arrival::Reordered => {
+                self.n_missing.fetch_sub(1, Ordering::Relaxed);
+                self.n_reordered.fetch_add(1, Ordering::Relaxed);
+            }
+            Arrival::Duplicate => _ = self.n_duplicated.fetch_add(1, Ordering::Relaxed),
+            Arrival::InOrder | Arrival::LateUnknown | Arrival::Untracked => {}
+        }
+    }
+
     /// Reads one of the counters.
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
@@ -86,7 +107,9 @@ pub struct ConnectionReport<S> {
     pub idx: usize,
     /// Its sink, with all it has recorded.
     pub sink: S,
-    /// Why it ended before it was told to.
+    /// Its outages on the board, the first few, in the order of those that the sink was told of.
+    pub outages: Vec<OutageId>,
+    /// Why it ended before it was told to, for good.
     pub failure: Option<String>,
     /// What the server complained about, the first few.
     pub server_errors: Vec<String>,
@@ -108,6 +131,8 @@ pub struct Channels {
     pub snapshots: mpsc::Sender<Recorder>,
     /// Counters.
     pub live: Arc<LiveReceived>,
+    /// Where connections say what becomes of them.
+    pub board: StatusBoard,
 }
 
 impl<S: Sink + Send> Receiver<Vec<ConnectionReport<S>>> {
@@ -182,24 +207,23 @@ where
         }
     };
     let (sessions, facts): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
-    let _ = ready.send(Ok(facts));
 
     let recorder = Rc::new(RefCell::new(Recorder::new()));
     let mut tasks = JoinSet::new();
-    for (offset, session) in sessions.into_iter().enumerate() {
+    for ((offset, session), ready) in sessions.into_iter().enumerate().zip(&facts) {
         let idx = plan.first_idx + offset;
-        let connection = Connection {
-            session,
-            sink: make_sink(idx),
-            recorder: Rc::clone(&recorder),
-            n_subscriptions: plan.subscriptions.len() as u64,
-        };
-        tasks.spawn_local(connection.receive(
+        let subscriber = Subscriber::new(
             idx,
-            channels.control.clone(),
-            Arc::clone(&channels.live),
-        ));
+            (session, &ready.facts),
+            &plan,
+            make_sink(idx),
+            Rc::clone(&recorder),
+            &channels.board,
+        );
+        let live = Arc::clone(&channels.live);
+        tasks.spawn_local(subscriber.receive(channels.control.clone(), live));
     }
+    let _ = ready.send(Ok(facts));
     let reports = collect(tasks, &recorder, &channels.snapshots).await;
     // The last interval; the channel may be full only while the orchestrator is busy taking from it.
     let last = recorder.borrow_mut().take();
@@ -234,179 +258,4 @@ async fn collect<S: Sink>(
             }
         }
     }
-}
-
-/// One subscribed connection. All connections of a thread share its recorder, which each borrows for the length
-/// of one read's messages.
-struct Connection<S> {
-    session: Session,
-    sink: S,
-    recorder: Rc<RefCell<Recorder>>,
-    n_subscriptions: u64,
-}
-
-impl<S: Sink> Connection<S> {
-    async fn receive(
-        mut self,
-        idx: usize,
-        mut control: watch::Receiver<Control>,
-        live: Arc<LiveReceived>,
-    ) -> ConnectionReport<S> {
-        let mut server_errors = Vec::new();
-        let failure = loop {
-            match self
-                .receive_until_told(&mut control, &mut server_errors)
-                .await
-            {
-                Ok(Told::Control) => {}
-                Ok(Told::SinkIsDone) => break None,
-                Err(error) => {
-                    if !self.sink.is_complete() {
-                        live.n_ended.fetch_add(1, Ordering::Relaxed);
-                    }
-                    break Some(error_chain(&error));
-                }
-            }
-            let told = control.borrow_and_update().clone();
-            match told {
-                Control::Run => {}
-                Control::Announce(sent) => {
-                    self.sink.announce(&sent);
-                    if !self.sink.end_read() {
-                        break None;
-                    }
-                }
-                Control::Drain => {
-                    // The run is over: what cannot be had any more is not missed.
-                    let drain = self.drain(&mut server_errors);
-                    let _ = tokio::time::timeout(DRAIN_LIMIT, drain).await;
-                    break None;
-                }
-                Control::Stop => break None,
-            }
-        };
-        if failure.is_none() {
-            // A goodbye that the peer does not answer must not hold up the report.
-            let _ = tokio::time::timeout(Duration::from_millis(200), self.session.close()).await;
-        }
-        ConnectionReport {
-            idx,
-            sink: self.sink,
-            failure,
-            server_errors,
-        }
-    }
-
-    async fn receive_until_told(
-        &mut self,
-        control: &mut watch::Receiver<Control>,
-        server_errors: &mut Vec<String>,
-    ) -> Result<Told, SessionError> {
-        let mut stopping = control.clone();
-        // The future is made once for many reads: making it takes a lock.
-        let mut changed = std::pin::pin!(control.changed());
-        loop {
-            // Both are cancel-safe: see `Session::read`, and `watch::Receiver::changed` loses no value.
-            tokio::select! {
-                read = self.session.read() => read?,
-                told = &mut changed => {
-                    // A dropped sender means that the orchestrator is gone.
-                    return Ok(if told.is_ok() { Told::Control } else { Told::SinkIsDone });
-                }
-            }
-            let HandedOver { n_pings, .. } = self.hand_over(server_errors)?;
-            if n_pings > 0 && !self.answer(n_pings, &mut stopping).await? {
-                return Ok(Told::Control);
-            }
-            if !self.sink.end_read() {
-                return Ok(Told::SinkIsDone);
-            }
-        }
-    }
-
-    /// Answers pings; `false` if the run was stopped meanwhile. A server that pings and does not read the answers must
-    /// not hold up the end of the run.
-    async fn answer(
-        &mut self,
-        n_pings: usize,
-        stopping: &mut watch::Receiver<Control>,
-    ) -> Result<bool, SessionError> {
-        for _ in 0..n_pings {
-            encode::pong(self.session.out());
-        }
-        let stopped =
-            stopping.wait_for(|control| matches!(control, Control::Drain | Control::Stop));
-        // Writing is not cancel-safe, but what stops it also ends the connection.
-        tokio::select! {
-            biased;
-            answered = tokio::time::timeout(ANSWER_LIMIT, self.session.flush()) => match answered {
-                Ok(flushed) => flushed.map(|()| true),
-                Err(_) => Err(SessionError::Io(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the server pings and does not read the answers",
-                ))),
-            },
-            _ = stopped => Ok(false),
-        }
-    }
-
-    /// Ends the subscriptions and takes everything up to the answer to a ping: all that the broker had sent before.
-    async fn drain(&mut self, server_errors: &mut Vec<String>) -> Result<(), SessionError> {
-        for sid in 1..=self.n_subscriptions {
-            encode::unsub(self.session.out(), sid, None);
-        }
-        encode::ping(self.session.out());
-        self.session.flush().await?;
-        loop {
-            self.session.read().await?;
-            let handed_over = self.hand_over(server_errors)?;
-            if !self.sink.end_read() || handed_over.is_ping_answered {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Hands every whole operation to the sink.
-    fn hand_over(&mut self, server_errors: &mut Vec<String>) -> Result<HandedOver, SessionError> {
-        const MAX_KEPT_ERRORS: usize = 10;
-        let mut n_pings = 0;
-        let mut is_ping_answered = false;
-        let mut recorder = self.recorder.borrow_mut();
-        self.sink.begin_read(self.session.received_at());
-        loop {
-            // Nearly every operation is one of these; to find it among all others would cost a tenth of its time.
-            while let Some(message) = self.session.next_plain_message() {
-                self.sink.on_message(&message, &mut recorder);
-            }
-            let Some(op) = self.session.next_op()? else {
-                break;
-            };
-            match op {
-                ServerOp::Msg(message) => self.sink.on_message(&message, &mut recorder),
-                ServerOp::Ping => n_pings += 1,
-                ServerOp::Pong => is_ping_answered = true,
-                ServerOp::Err(text) if server_errors.len() < MAX_KEPT_ERRORS => {
-                    server_errors.push(text.to_owned());
-                }
-                _ => {}
-            }
-        }
-        Ok(HandedOver {
-            n_pings,
-            is_ping_answered,
-        })
-    }
-}
-
-/// What there was between the messages of a read.
-struct HandedOver {
-    /// Pings that want an answer.
-    n_pings: usize,
-    /// Whether a ping of ours was answered.
-    is_ping_answered: bool,
-}
-
-enum Told {
-    Control,
-    SinkIsDone,
 }

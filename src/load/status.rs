@@ -33,6 +33,13 @@ pub struct OutageId {
     started: MonoNanos,
 }
 
+impl OutageId {
+    /// Its place in the list of outages, if it was kept.
+    pub(crate) fn slot(self) -> Option<usize> {
+        self.slot
+    }
+}
+
 #[derive(Debug, Default)]
 struct Lists {
     events: VecDeque<StatusEvent>,
@@ -166,14 +173,14 @@ impl StatusBoard {
         });
     }
 
-    /// The connection is usable again; says whether another server process answered than before.
+    /// The connection is usable again; whether another server process answered than before is not always known.
     pub fn reconnected(
         &self,
         who: Who,
         id: OutageId,
         server: &str,
         attempts: u64,
-        is_other_server: bool,
+        is_other_server: Option<bool>,
     ) {
         self.0.n_up.fetch_add(1, Ordering::Relaxed);
         let now = mono_now();
@@ -182,8 +189,8 @@ impl StatusBoard {
             outage.duration_ns = Some(outage_ns);
             outage.attempts = attempts;
             outage.server = Some(server.to_owned());
-            outage.is_other_server = Some(is_other_server);
-            if is_other_server && outage.cause.kind == CauseKind::SlowConsumer {
+            outage.is_other_server = is_other_server;
+            if is_other_server == Some(true) && outage.cause.kind == CauseKind::SlowConsumer {
                 // A server that is gone has not thrown us out.
                 outage.cause.kind = CauseKind::Eof;
                 "the server closed the connection".clone_into(&mut outage.cause.text);
@@ -213,12 +220,14 @@ impl StatusBoard {
         });
     }
 
-    /// What a publisher's outage cost.
-    pub fn note_cost(&self, id: OutageId, in_doubt: u64, skipped: Option<u64>) {
-        self.update(id, |outage| {
-            outage.in_doubt = Some(in_doubt);
-            outage.skipped = skipped.or(outage.skipped);
-        });
+    /// Messages that were handed to the connection and may not have reached the broker.
+    pub fn note_in_doubt(&self, id: OutageId, in_doubt: u64) {
+        self.update(id, |outage| outage.in_doubt = Some(in_doubt));
+    }
+
+    /// Rounds that were left out because of it.
+    pub fn note_skipped(&self, id: OutageId, skipped: u64) {
+        self.update(id, |outage| outage.skipped = Some(skipped));
     }
 
     fn update<T>(&self, id: OutageId, change: impl FnOnce(&mut Outage) -> T) -> Option<T> {
@@ -278,7 +287,7 @@ mod tests {
             board.reconnecting(WHO, id, "ws://a/", attempt);
             board.attempt_failed(id, "ws://a/", began, &format!("refused {attempt}"));
         }
-        board.reconnected(WHO, id, "ws://b/", 10, true);
+        board.reconnected(WHO, id, "ws://b/", 10, Some(true));
         board.first_message(id, began.plus(7));
         board.first_message(id, began.plus(9));
         assert_eq!(board.connections(), (1, 1));
@@ -296,7 +305,13 @@ mod tests {
         // The first few, and the last.
         assert_eq!(
             errors,
-            ["refused 1", "refused 2", "refused 3", "refused 4", "refused 9"]
+            [
+                "refused 1",
+                "refused 2",
+                "refused 3",
+                "refused 4",
+                "refused 9"
+            ]
         );
         let events = board.take_events();
         assert_eq!(events.len(), 12);
@@ -313,7 +328,7 @@ mod tests {
             let board = StatusBoard::new(mono_now());
             board.connected(WHO, "ws://a/");
             let id = board.disconnected(WHO, cause(CauseKind::SlowConsumer), mono_now());
-            board.reconnected(WHO, id, "ws://a/", 1, is_other_server);
+            board.reconnected(WHO, id, "ws://a/", 1, Some(is_other_server));
             assert_eq!(board.outages().0[0].cause.kind, kind);
         }
     }

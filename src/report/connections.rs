@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::message::harmless;
+use super::harmless::harmless;
 use crate::results::outages::Role;
 use crate::units::{NANOS_PER_SEC, format_count};
 

@@ -15,7 +15,7 @@ use crate::cli::error::CliError;
 use crate::cli::sources::Level;
 use crate::doctor::checks::input;
 use crate::doctor::plan::Plan;
-use crate::load::plan::Endpoint;
+use crate::load::plan::{Endpoint, ReconnectPolicy};
 use crate::net::dial::DialOptions;
 use crate::net::target::Target;
 use crate::net::tls::{SystemRoots, TlsOptions};
@@ -50,7 +50,7 @@ pub(super) fn of(args: &DoctorArgs) -> Result<Asked, CliError> {
             system_roots: SystemRoots::Unneeded,
             ..TlsOptions::default()
         };
-        let Endpoint { servers, dial } = connection.endpoint(1)?;
+        let Endpoint { servers, dial, .. } = connection.endpoint(1, ReconnectPolicy::default())?;
         let plan = plan_of(args, dial, tls, None, Found::default());
         return Ok(Asked { plan, servers });
     }

@@ -2,12 +2,14 @@
 
 use crate::load::accounting::SinkCounts;
 use crate::load::pacer::PhaseOutcome;
+use crate::load::run::RunFacts;
 use crate::measure::histogram::LatencyHistogram;
 use crate::measure::recorder::Recorder;
 use crate::measure::slo::Doubt;
 use crate::units::{format_count, format_nanos};
 
-use super::parts::{CLOCK_STEP_NS, ratio};
+use super::parts::{DRIFT_NS, ratio};
+use super::verdict::in_doubt_of;
 
 /// Below this share of the planned rounds, the generator did not keep its rate.
 const MIN_RATE_RATIO: f64 = 0.99;
@@ -27,6 +29,8 @@ pub(super) struct Doubts {
     pub(super) is_refused: bool,
     /// Planned rounds were not sent.
     pub(super) is_short: bool,
+    /// Messages in doubt.
+    pub(super) n_in_doubt: u64,
     /// Arrivals that could not be attributed: so much of what counts as lost may have arrived.
     pub(super) n_unattributed: u64,
 }
@@ -71,14 +75,45 @@ impl Doubts {
         }
     }
 
-    pub(super) fn of_clock(&mut self, drift_ns: i64) {
-        if drift_ns.unsigned_abs() > CLOCK_STEP_NS {
+    /// A wall clock that was set: moments of two processes cannot be compared over it.
+    pub(super) fn of_clock(&mut self, run: &RunFacts) {
+        if run.clock_step_ns != 0 {
             self.add(format!(
                 "the wall clock was set by {} during the run",
-                format_nanos(drift_ns)
+                format_nanos(run.clock_step_ns)
             ));
-            self.for_objectives
-                .push(Doubt::ClockStepped { step_ns: drift_ns });
+            self.for_objectives.push(Doubt::ClockStepped {
+                step_ns: run.clock_step_ns,
+            });
+        }
+    }
+
+    /// A wall clock that has moved away little by little. Within one process that matters to nobody; between two it bends
+    /// every latency.
+    pub(super) fn of_drift(&mut self, run: &RunFacts) {
+        if run.clock_step_ns == 0 && run.clock_drift_ns.unsigned_abs() > DRIFT_NS {
+            self.add(format!(
+                "the wall clock has moved by {} against this process's own time: latencies of messages from other processes are off by as much",
+                format_nanos(run.clock_drift_ns)
+            ));
+        }
+    }
+
+    /// Messages of which nobody knows whether the broker has had them.
+    pub(super) fn of_in_doubt(&mut self, n_messages: u64) {
+        if n_messages > 0 {
+            self.n_in_doubt = n_messages;
+            self.add(in_doubt_of(n_messages));
+        }
+    }
+
+    /// Status events that nobody was told.
+    pub(super) fn of_events(&mut self, run: &RunFacts) {
+        if run.n_dropped_events > 0 {
+            self.add(format!(
+                "{} status events were too many at once and are missing from the list",
+                format_count(run.n_dropped_events)
+            ));
         }
     }
 
@@ -144,6 +179,8 @@ impl Doubts {
         self.is_connection_lost = true;
         // What the server said last explains more than how the socket ended.
         let reason = texts.last().map_or(failure, String::as_str);
-        self.add(format!("the connection of {role} {idx} was lost: {reason}"));
+        self.add(format!(
+            "the connection of {role} {idx} was lost for good: {reason}"
+        ));
     }
 }

@@ -12,6 +12,6 @@ mod publish;
 mod subscribe;
 mod verdict;
 
-pub use latency::of_latency;
+pub use latency::{of_latency, of_latency_so_far};
 pub use publish::of_publish;
 pub use subscribe::of_subscribe;

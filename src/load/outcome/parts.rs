@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 
 use crate::clock::{Clock, MonoNanos};
-use crate::host::{HiccupReport, HostDelta, HostFacts};
+use crate::host::HostFacts;
 use crate::load::accounting::SinkCounts;
 use crate::load::pacer::PhaseOutcome;
 use crate::load::plan::{Endpoint, RoundsPlan};
+use crate::load::run::RunFacts;
+use crate::load::status::OutageId;
 use crate::measure::histogram::LatencyHistogram;
 use crate::measure::schedule::Schedule;
 use crate::net::dial::ConnectionFacts;
 use crate::net::target::Scheme;
+use crate::results::outages::{Outage, Role};
 use crate::results::{Bar, ConnectionResult, Ended, Environment, LatencyStats, StreamLoad, Trust};
 use crate::units::NANOS_PER_SEC;
 
 /// Bars of the response histogram.
 const MAX_BARS: usize = 8;
 
-/// A wall clock that moved by less than this against the monotonic clock did not step: reading both takes time, and
-/// slewing a clock moves it by at most 500 us a second only while it is wrong.
-pub(super) const CLOCK_STEP_NS: u64 = 5_000_000;
+/// A wall clock that has moved by more than this against the monotonic clock makes latencies between processes wrong.
+pub(super) const DRIFT_NS: u64 = 5_000_000;
 
 pub(super) fn n_messages(phase: &PhaseOutcome) -> u64 {
     phase.streams.iter().map(|stream| stream.n_sent).sum()
@@ -37,6 +39,7 @@ pub(super) fn sent_streams(phase: &PhaseOutcome) -> Vec<StreamLoad> {
             expected: None,
             received: 0,
             lost: None,
+            in_doubt: None,
             duplicated: 0,
             reordered: 0,
         })
@@ -95,6 +98,7 @@ pub(super) fn connection_of(
     endpoint: &Endpoint,
     facts: Option<&ConnectionFacts>,
     client: &str,
+    (role, outages): (Role, &[Outage]),
 ) -> Option<ConnectionResult> {
     let target = endpoint.servers.first()?;
     // Of a client library's connection only that is known for which there is no choice.
@@ -105,6 +109,7 @@ pub(super) fn connection_of(
         masked: true,
         tls: is_tls,
         verified: is_tls.then_some(endpoint.dial.verifies_tls),
+        reconnects: n_reconnects(role, outages),
         ..ConnectionResult::default()
     };
     let Some(facts) = facts else {
@@ -123,7 +128,6 @@ pub(super) fn connection_of(
         upgrade_ns: facts.timings.upgrade_ns,
         info_ns: Some(facts.timings.info_ns),
         connect_ns: Some(facts.timings.connect_ns),
-        reconnects: 0,
         compressed: facts.is_compressed,
         masked: facts.is_masked,
         tls: facts.is_tls,
@@ -132,22 +136,49 @@ pub(super) fn connection_of(
     })
 }
 
+/// How often connections of this role were opened again.
+fn n_reconnects(role: Role, outages: &[Outage]) -> u64 {
+    let is_one = |outage: &&Outage| outage.role == role && outage.duration_ns.is_some();
+    outages.iter().filter(is_one).count() as u64
+}
+
+/// The outages of a run, as they were put down when they happened. A publisher counts rounds; a result counts messages.
+pub(super) fn outages_of(run: &RunFacts, messages_per_round: u64) -> Vec<Outage> {
+    let mut outages = run.outages.clone();
+    for outage in &mut outages {
+        outage.skipped = outage.skipped.map(|rounds| rounds * messages_per_round);
+    }
+    outages
+}
+
+/// Puts down what an outage has cost a subscriber.
+pub(super) fn note_cost(outages: &mut [Outage], id: OutageId, lost: u64, in_doubt: u64) {
+    if let Some(outage) = id.slot().and_then(|slot| outages.get_mut(slot)) {
+        outage.lost = Some(lost);
+        outage.in_doubt = Some(in_doubt);
+    }
+}
+
+/// What was planned and not sent: the run ended before. In messages.
+pub(super) fn not_sent(phase: &PhaseOutcome, messages_per_round: u64) -> u64 {
+    let planned = phase.n_planned * messages_per_round;
+    planned.saturating_sub(n_messages(phase) + phase.n_skipped * messages_per_round)
+}
+
 /// What the trust block is made of.
 pub(super) struct TrustFacts<'a> {
     pub(super) phase: Option<&'a PhaseOutcome>,
     /// Of every round of the phase.
     pub(super) lateness: Option<&'a LatencyHistogram>,
     pub(super) tick_ns: Option<u64>,
-    pub(super) host: &'a HostDelta,
-    pub(super) hiccup: Option<&'a HiccupReport>,
-    pub(super) clock_drift_ns: i64,
+    pub(super) run: &'a RunFacts,
     pub(super) counts: Option<&'a SinkCounts>,
     pub(super) doubts: Vec<String>,
 }
 
 pub(super) fn trust_of(facts: &TrustFacts<'_>) -> Trust {
     let lateness_ns = |p_ratio| facts.lateness?.percentile_ns(p_ratio);
-    let has_stepped = facts.clock_drift_ns.unsigned_abs() > CLOCK_STEP_NS;
+    let (host, hiccup) = (&facts.run.host, facts.run.hiccup.as_ref());
     Trust {
         rate_ratio: facts
             .phase
@@ -156,14 +187,13 @@ pub(super) fn trust_of(facts: &TrustFacts<'_>) -> Trust {
         lateness_p99_ns: lateness_ns(0.99),
         held_back_rounds: facts.phase.map(|phase| phase.lateness.n_held_back()),
         tick_ns: facts.tick_ns,
-        cpu_throttled_ns: facts.host.throttled_ns,
-        cpu_steal_ratio: facts.host.steal_ratio,
-        hiccup_p99_ns: facts.hiccup.and_then(|hiccup| hiccup.p99_ns),
-        hiccup_max_ns: facts
-            .hiccup
+        cpu_throttled_ns: host.throttled_ns,
+        cpu_steal_ratio: host.steal_ratio,
+        hiccup_p99_ns: hiccup.and_then(|hiccup| hiccup.p99_ns),
+        hiccup_max_ns: hiccup
             .filter(|hiccup| hiccup.n_samples > 0)
             .map(|hiccup| hiccup.max_ns),
-        clock_step_ns: has_stepped.then_some(facts.clock_drift_ns),
+        clock_step_ns: (facts.run.clock_step_ns != 0).then_some(facts.run.clock_step_ns),
         stamp_source: facts.counts.map(stamp_source),
         doubts: facts.doubts.clone(),
     }
@@ -225,7 +255,9 @@ mod tests {
             ended: MonoNanos(7 + took_ns),
             n_planned,
             n_sent: n_planned,
+            n_skipped: 0,
             streams: Vec::new(),
+            in_doubt: Vec::new(),
             lateness: Lateness::new(),
             failures: Vec::new(),
         }

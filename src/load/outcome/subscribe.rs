@@ -6,12 +6,15 @@ use crate::load::accounting::SinkCounts;
 use crate::load::plan::SubscribePlan;
 use crate::load::subscribe::Observed;
 use crate::measure::deliveries::Deliveries;
+use crate::measure::in_doubt::InDoubt;
 use crate::measure::stamp::RunId;
+use crate::results::outages::{Outage, Role};
 use crate::results::{LatencyResult, Load, RateResult, RunResult, StreamLoad, Verdict};
 
 use super::doubts::Doubts;
 use super::parts::{
-    TrustFacts, bars_of, connection_of, environment, per_s, rfc3339, stats_of, trust_of,
+    TrustFacts, bars_of, connection_of, environment, note_cost, outages_of, per_s, rfc3339,
+    stats_of, trust_of,
 };
 use super::verdict::{ended, loss_of};
 
@@ -23,27 +26,37 @@ use super::verdict::{ended, loss_of};
 pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
     let mut counts = SinkCounts::default();
     let mut load = Load::default();
-    let mut lost = 0;
+    let mut missing = 0;
+    let mut n_in_doubt = 0;
     let mut n_unattributed = 0;
     let mut doubts = Doubts::default();
     for report in &observed.connections {
         counts.add(report.sink.counts());
         load.received += report.sink.n_received();
         n_unattributed += report.sink.n_untracked();
-        for (run, deliveries) in report.sink.accounts() {
+        for (run, deliveries, ranges) in report.sink.accounts() {
             let totals = deliveries.totals();
-            lost += totals.lost;
+            let mut in_doubt = InDoubt::new(ranges.to_vec());
+            in_doubt.confirm_by(deliveries);
+            missing += totals.lost;
+            n_in_doubt += n_missing_in_doubt(deliveries, &in_doubt);
             n_unattributed += totals.late_unknown;
             load.duplicated += totals.duplicated;
             load.reordered += totals.reordered;
             load.tail_unknown_streams += totals.n_streams_open as u64;
-            add_streams(&mut load.streams, run, deliveries, |publisher, stream| {
-                report
-                    .sink
-                    .subject_of(run, publisher, stream)
-                    .unwrap_or("?")
-                    .to_owned()
-            });
+            add_streams(
+                &mut load.streams,
+                run,
+                deliveries,
+                &in_doubt,
+                |publisher, stream| {
+                    report
+                        .sink
+                        .subject_of(run, publisher, stream)
+                        .unwrap_or("?")
+                        .to_owned()
+                },
+            );
         }
         doubts.of_connection(
             "connection",
@@ -54,19 +67,24 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
     }
     let n_stamped = counts.n_fixed + counts.n_parsed;
     let is_shared = plan.queue.is_some();
+    let lost = missing - n_in_doubt;
     // A member of a queue group sees a part of every stream: gaps are no loss.
     // A stream of which nothing came is known by its end-of-run message.
-    load.lost = ((n_stamped > 0 || lost > 0) && !is_shared).then_some(lost);
+    load.lost = ((n_stamped > 0 || missing > 0) && !is_shared).then_some(lost);
     load.expected = load
         .lost
         .filter(|_| load.tail_unknown_streams == 0)
-        .map(|lost| {
+        .map(|_| {
             let received: u64 = load.streams.iter().map(|stream| stream.received).sum();
-            received + lost
+            received + missing
         });
+    load.in_doubt = load.lost.map(|_| n_in_doubt);
     load.undecodable = counts.n_undecodable;
     load.unstamped = counts.n_unstamped + counts.n_timestamp_only;
-    doubts.of_clock(observed.clock_drift_ns);
+    doubts.of_clock(&observed.run);
+    doubts.of_drift(&observed.run);
+    doubts.of_events(&observed.run);
+    doubts.of_in_doubt(load.in_doubt.unwrap_or(0));
     doubts.of_stamps(&counts);
     doubts.of_unattributed(n_unattributed);
     doubts.of_negatives(&observed.recorder);
@@ -75,7 +93,7 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
             "not allowed to read `{pattern}` ({text}): how much was sent stays unknown"
         ));
     }
-    let ended = ended(observed.is_interrupted, doubts.is_connection_lost);
+    let ended = ended(observed.run.is_interrupted, doubts.is_connection_lost);
     let mut settings = BTreeMap::new();
     settings.insert("subjects".to_owned(), plan.patterns.join(" "));
     settings.insert("connections".to_owned(), plan.n_connections.to_string());
@@ -83,8 +101,9 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
         settings.insert("queue".to_owned(), queue.clone());
     }
     let has_latency = !observed.recorder.response.is_empty();
-    let received_per_s = per_s(load.received, observed.total_ns);
+    let received_per_s = per_s(load.received, observed.run.total_ns);
     let (verdict, reasons) = verdict_of(&load, &doubts);
+    let outages = outages(observed, is_shared);
     RunResult {
         schema: crate::results::SCHEMA.to_owned(),
         command: "sub".to_owned(),
@@ -109,23 +128,45 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
             &plan.endpoint,
             observed.first.as_ref().map(|ready| &ready.facts),
             "raw",
+            (Role::Subscriber, &outages),
         ),
         publisher_connection: None,
         trust: trust_of(&TrustFacts {
             phase: None,
             lateness: None,
             tick_ns: None,
-            host: &observed.host,
-            hiccup: None,
-            clock_drift_ns: observed.clock_drift_ns,
+            run: &observed.run,
             counts: Some(&counts),
             doubts: doubts.sentences,
         }),
         environment: environment(),
         settings,
-        started_at: rfc3339(&observed.clock, observed.started),
-        duration_ns: observed.total_ns,
+        started_at: rfc3339(&observed.run.clock, observed.run.started),
+        duration_ns: observed.run.total_ns,
+        outages,
+        n_outages: observed.run.n_outages,
     }
+}
+
+/// The outages, with what each has cost. A member of a queue group cannot tell.
+fn outages(observed: &Observed, is_shared: bool) -> Vec<Outage> {
+    let mut outages = outages_of(&observed.run, 1);
+    if is_shared {
+        return outages;
+    }
+    for report in &observed.connections {
+        let costs = report.sink.missing_by_outage();
+        for (id, (lost, in_doubt)) in report.outages.iter().zip(costs) {
+            note_cost(&mut outages, *id, lost, in_doubt);
+        }
+    }
+    outages
+}
+
+/// How many of the missing messages may never have reached the broker.
+pub(super) fn n_missing_in_doubt(deliveries: &Deliveries, in_doubt: &InDoubt) -> u64 {
+    let missing = deliveries.missing();
+    missing.map(|range| in_doubt.n_within(&range)).sum()
 }
 
 /// A `sub` has no objective: what it saw is its result, and lost messages make it fail.
@@ -137,7 +178,7 @@ fn verdict_of(load: &Load, doubts: &Doubts) -> (Verdict, Vec<String>) {
     if load.received == 0 {
         return (Verdict::Inconclusive, vec!["no message arrived".to_owned()]);
     }
-    if lost > 0 {
+    if lost > 0 || doubts.n_in_doubt > 0 {
         return (Verdict::Inconclusive, doubts.sentences.clone());
     }
     (Verdict::Pass, Vec::new())
@@ -147,9 +188,14 @@ fn add_streams(
     rows: &mut Vec<StreamLoad>,
     run: RunId,
     deliveries: &Deliveries,
+    in_doubt: &InDoubt,
     subject_of: impl Fn(u16, u8) -> String,
 ) {
     for stream in deliveries.streams() {
+        let own = deliveries
+            .missing()
+            .filter(|range| (range.publisher, range.stream) == (stream.publisher, stream.stream));
+        let n_in_doubt: u64 = own.map(|range| in_doubt.n_within(&range)).sum();
         rows.push(StreamLoad {
             run: format!("{:08x}", run.0),
             publisher: stream.publisher,
@@ -157,7 +203,8 @@ fn add_streams(
             sent: None,
             expected: stream.expected,
             received: stream.received,
-            lost: Some(stream.lost),
+            lost: Some(stream.lost - n_in_doubt),
+            in_doubt: Some(n_in_doubt),
             duplicated: stream.duplicated,
             reordered: stream.reordered,
         });

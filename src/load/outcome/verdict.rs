@@ -48,6 +48,7 @@ pub(super) fn overall(
     let has_doubt = !doubts.for_objectives.is_empty()
         || doubts.is_refused
         || doubts.is_connection_lost
+        || doubts.n_in_doubt > 0
         || doubts.is_short;
     let is_cut_short = ended != Ended::Completed;
     if !has_data
@@ -85,6 +86,19 @@ pub(super) fn loss_of(lost: u64) -> String {
         "messages were"
     };
     format!("{} {what} lost", format_count(lost))
+}
+
+/// How many messages are in doubt, as a sentence.
+pub(super) fn in_doubt_of(n_messages: u64) -> String {
+    let what = if n_messages == 1 {
+        "message is"
+    } else {
+        "messages are"
+    };
+    format!(
+        "{} {what} in doubt: sent, but the broker never acknowledged having got so far",
+        format_count(n_messages)
+    )
 }
 
 pub(super) fn judged(
