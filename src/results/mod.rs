@@ -14,9 +14,9 @@ use crate::units::{format_decimal, format_nanos, format_percent};
 pub use crate::measure::slo::Verdict;
 
 pub mod doctor;
-pub mod outages;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod outages;
 #[cfg(test)]
 mod published_schema;
 #[cfg(test)]
