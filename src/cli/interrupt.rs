@@ -139,7 +139,7 @@ async fn pass_on(mut signals: Signals, output: Option<WatchedOutput>, interrupt:
 fn end_at_once() {
     let error = CliError::new(
         exit::INTERRUPTED,
-        "interrupted three times: ended without a whole result",
+        "interrupted once more: ended without a whole result",
     );
     let stderr = io::stderr();
     // Not by its lock, which the main thread may hold, and only where it does not block.
