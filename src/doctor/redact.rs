@@ -1,13 +1,13 @@
 //! Keeps secrets out of what is reported, wherever they come from: a server may send back what it was sent.
 
+mod known;
+
 use std::ops::Range;
 
 use crate::doctor::catalogue;
-use crate::doctor::http::again::is_open_header;
 use crate::doctor::plan::Plan;
 use crate::net::dial::DialOptions;
 use crate::net::target::Target;
-use crate::protocol::Credentials;
 use crate::results::doctor::{DoctorResult, Finding};
 
 /// What stands for a secret.
@@ -43,15 +43,13 @@ impl Secrets {
         dial: &DialOptions,
         targets: impl IntoIterator<Item = &'a Target>,
     ) -> Self {
-        let mut known = of_credentials(&dial.credentials);
+        let mut known = known::of_credentials(&dial.credentials);
         for (name, value) in &dial.headers {
-            if !is_open_header(name) {
-                known.extend(of_header(name, value));
-            }
+            known.extend(known::of_header(name, value));
         }
         let mut shown = String::new();
         for target in targets {
-            known.extend(of_target(target));
+            known.extend(known::of_target(target));
             shown.push_str(&target.to_string());
             shown.push('\n');
         }
@@ -146,49 +144,6 @@ impl Secrets {
             self.hide_in_place(&mut pointer.text);
         }
     }
-}
-
-fn of_credentials(credentials: &Credentials) -> Vec<String> {
-    match credentials {
-        Credentials::None => Vec::new(),
-        Credentials::UserPassword { password, .. } => vec![password.expose().to_owned()],
-        Credentials::Token(token) => vec![token.expose().to_owned()],
-        Credentials::NKey { seed } => vec![seed.expose().to_owned()],
-        Credentials::Jwt { jwt, seed } => {
-            let seed = seed.iter().map(|seed| seed.expose().to_owned());
-            seed.chain([jwt.expose().to_owned()]).collect()
-        }
-    }
-}
-
-fn of_target(target: &Target) -> Vec<String> {
-    let mut known = Vec::new();
-    if let Some(info) = &target.user_info {
-        let secret = info.password.as_ref().unwrap_or(&info.user);
-        known.push(secret.expose().to_owned());
-    }
-    if let Some((_, query)) = target.path_and_query.split_once('?') {
-        known.push(query.to_owned());
-        let values = query.split('&').filter_map(|pair| pair.split_once('='));
-        known.extend(values.map(|(_, value)| value.to_owned()));
-    }
-    known
-}
-
-/// The value, and the parts of it that a server may send back alone.
-fn of_header(name: &str, value: &str) -> Vec<String> {
-    // `Authorization: Bearer TOKEN`.
-    let mut parts: Vec<&str> = value.split([' ', ';', '=']).collect();
-    if name.eq_ignore_ascii_case("cookie") {
-        // `name=VALUE; other=VALUE`: the server's configuration has the names.
-        let names = value.split(';').filter_map(|pair| pair.split_once('='));
-        let names: Vec<&str> = names.map(|(name, _)| name.trim()).collect();
-        parts.retain(|part| !names.contains(part));
-    }
-    let parts = parts.into_iter().filter(|part| part.len() > 7);
-    let mut known: Vec<String> = parts.map(str::to_owned).collect();
-    known.push(value.to_owned());
-    known
 }
 
 /// A secret as it is, and as a server may write it when it sends it back in HTML, JSON or a URL.

@@ -66,6 +66,11 @@ fn what_a_server_sends_back_is_no_way_for_a_secret_to_get_out() {
         .map(str::to_owned)
         .collect()
     });
+    assert_never_quoted(PASSWORD, &[PASSWORD], |url| {
+        // `me:` and that password.
+        let basic = "Authorization: Basic bWU6cHctNWYzNzU5ZGYtYQ==";
+        ["-s", url, "--header", basic].map(str::to_owned).into()
+    });
     assert_never_quoted(TOKEN, &[TOKEN], |url| {
         ["-s", url, "--token", TOKEN].map(str::to_owned).into()
     });
