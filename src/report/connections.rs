@@ -77,6 +77,20 @@ pub(super) fn said(text: &str) -> String {
     shortened(&harmless(text), MAX_CHARS)
 }
 
+/// Texts, the most frequent first, each with how often it occurs.
+pub(super) fn by_frequency<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<(&'a str, usize)> {
+    let mut counted: Vec<(&str, usize)> = Vec::new();
+    for text in texts {
+        match counted.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((text, 1)),
+        }
+    }
+    // Stable: of two that are as frequent, the earlier one comes first.
+    counted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counted
+}
+
 /// A text of at most so many characters, with `...` where something was left out.
 fn shortened(text: &str, max_chars: usize) -> String {
     if text.chars().count() <= max_chars {
@@ -144,6 +158,15 @@ mod tests {
         ] {
             assert_eq!(moment_text(at_ns), expected);
         }
+    }
+
+    #[test]
+    fn texts_are_counted_the_most_frequent_first() {
+        let texts = ["a", "b", "c", "b"];
+        assert_eq!(
+            by_frequency(texts.into_iter()),
+            [("b", 2), ("a", 1), ("c", 1)]
+        );
     }
 
     #[test]

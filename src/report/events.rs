@@ -165,7 +165,7 @@ impl EventLines {
         lines
     }
 
-    /// Everything that was not told, at the end of the run.
+    /// What is still held back, at the end of the run. Attempts that came to nothing are in the result.
     pub fn finish(&mut self) -> Vec<String> {
         let groups = std::mem::take(&mut self.groups);
         groups.iter().map(line).collect()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::connections::{counts, moment_text, range_text, said};
+use super::connections::{by_frequency, counts, moment_text, range_text, said};
 use super::events::length_range;
 use super::facts::nanos_text;
 use super::incidents::{Incident, incidents};
@@ -88,7 +88,9 @@ pub(super) fn told(result: &RunResult) -> Outages {
     let servers = Servers::of(result);
     let shown = incidents.iter().take(MAX_SHOWN);
     Outages {
-        shown: shown.map(|incident| tell(incident, &servers)).collect(),
+        shown: shown
+            .map(|incident| tell(incident, &servers, result))
+            .collect(),
         rest: rest(&incidents, result),
     }
 }
@@ -172,7 +174,7 @@ fn without_slash(url: &str) -> &str {
     url.trim_end_matches('/')
 }
 
-fn tell(incident: &Incident<'_>, servers: &Servers) -> Told {
+fn tell(incident: &Incident<'_>, servers: &Servers, result: &RunResult) -> Told {
     let outages = &incident.outages;
     let open: Vec<&Outage> = outages.iter().copied().filter(|o| is_open(o)).collect();
     Told {
@@ -182,7 +184,7 @@ fn tell(incident: &Incident<'_>, servers: &Servers) -> Told {
         cause: causes(outages),
         who: who(outages),
         back: back(outages, servers),
-        cost: cost(outages),
+        cost: cost(outages, result),
     }
 }
 
@@ -203,20 +205,6 @@ fn length(incident: &Incident<'_>, open: &[&Outage]) -> String {
 
 fn is_open(outage: &Outage) -> bool {
     outage.duration_ns.is_none()
-}
-
-/// Texts, the most frequent first, each with how often it occurs.
-fn by_frequency<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<(&'a str, usize)> {
-    let mut counted: Vec<(&str, usize)> = Vec::new();
-    for text in texts {
-        match counted.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, count)) => *count += 1,
-            None => counted.push((text, 1)),
-        }
-    }
-    // Stable: of two that are as frequent, the earlier one comes first.
-    counted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    counted
 }
 
 fn causes(outages: &[&Outage]) -> String {
@@ -356,25 +344,20 @@ fn first_message(outages: &[&Outage]) -> Option<String> {
     ))
 }
 
-fn cost(outages: &[&Outage]) -> String {
-    let sum = |count: &dyn Fn(&Outage) -> Option<u64>| {
-        let known: Vec<u64> = outages.iter().filter_map(|outage| count(outage)).collect();
-        (!known.is_empty()).then(|| known.iter().sum::<u64>())
-    };
-    let of = |role: Role, count: fn(&Outage) -> Option<u64>| {
-        sum(&move |outage| (outage.role == role).then(|| count(outage)).flatten())
-    };
-    let lost = sum(&|outage| outage.lost);
-    // What did not arrive is known better by those who did not get it than by who sent it.
-    let in_doubt = of(Role::Subscriber, |outage| outage.in_doubt)
-        .or_else(|| of(Role::Publisher, |outage| outage.in_doubt));
-    let skipped = sum(&|outage| outage.skipped);
-    let all = [(lost, "lost"), (in_doubt, "in doubt"), (skipped, "skipped")];
+fn cost(outages: &[&Outage], result: &RunResult) -> String {
+    let lost = sum(outages, |outage| outage.lost);
+    let (in_doubt, up_to) = in_doubt(outages, result);
+    let skipped = sum(outages, |outage| outage.skipped);
+    let all = [
+        (lost, "", "lost"),
+        (in_doubt, up_to, "in doubt"),
+        (skipped, "", "skipped"),
+    ];
     let parts: Vec<String> = all
         .into_iter()
-        .filter_map(|(count, word)| match count? {
+        .filter_map(|(count, up_to, word)| match count? {
             0 => None,
-            count => Some(format!("{} {word}", format_count(count))),
+            count => Some(format!("{up_to}{} {word}", format_count(count))),
         })
         .collect();
     match (lost, in_doubt) {
@@ -383,6 +366,30 @@ fn cost(outages: &[&Outage]) -> String {
         (None, Some(_)) => "nothing in doubt".to_owned(),
         (None, None) => String::new(),
     }
+}
+
+/// What is in doubt, and whether that is no more than a limit. What did not arrive is known better by those who did
+/// not get it than by who sent it: most of what a publisher had handed to its connection may have come through.
+fn in_doubt(outages: &[&Outage], result: &RunResult) -> (Option<u64>, &'static str) {
+    let of = |role: Role| {
+        sum(outages, |outage| {
+            outage.in_doubt.filter(|_| outage.role == role)
+        })
+    };
+    let (missed, handed_over) = (of(Role::Subscriber), of(Role::Publisher));
+    if missed.is_some() || result.command == "pub" {
+        return (missed.or(handed_over), "");
+    }
+    let n_subscribers = result.load.subscribers.len().max(1) as u64;
+    let at_most = handed_over.map(|count| count.saturating_mul(n_subscribers));
+    let of_run = result.load.in_doubt.unwrap_or(u64::MAX);
+    (at_most.map(|count| count.min(of_run)), "up to ")
+}
+
+/// The sum of what is known; `None` where nothing is.
+fn sum(outages: &[&Outage], count: impl Fn(&Outage) -> Option<u64>) -> Option<u64> {
+    let known: Vec<u64> = outages.iter().filter_map(|outage| count(outage)).collect();
+    (!known.is_empty()).then(|| known.iter().sum())
 }
 
 #[cfg(test)]

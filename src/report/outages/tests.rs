@@ -153,7 +153,10 @@ fn the_cost_is_what_is_known_of_it() {
     assert_eq!(cost(Some(0), Some(0), None), "nothing lost");
     assert_eq!(cost(None, Some(0), None), "nothing in doubt");
     assert_eq!(cost(None, None, None), "");
-    // A publisher's doubts are resolved by those who received.
+}
+
+#[test]
+fn those_who_received_know_better_what_is_in_doubt_than_who_sent() {
     let publisher = Outage {
         role: Role::Publisher,
         in_doubt: Some(9),
@@ -163,8 +166,20 @@ fn the_cost_is_what_is_known_of_it() {
         in_doubt: Some(2),
         ..outage(0, 1_000, Some(100))
     };
-    assert_eq!(only(vec![publisher.clone(), subscriber]).cost, "2 in doubt");
-    assert_eq!(only(vec![publisher]).cost, "9 in doubt");
+    let both = vec![publisher.clone(), subscriber];
+    assert_eq!(only(both).cost, "2 in doubt");
+    // The publisher alone knows no more than what it had handed over.
+    let mut result = fixtures::pass();
+    result.outages = vec![publisher];
+    let mut cost = |command: &str, in_doubt: Option<u64>| {
+        result.command = command.to_owned();
+        result.load.in_doubt = in_doubt;
+        told(&result).shown.remove(0).cost
+    };
+    assert_eq!(cost("pub", Some(9)), "9 in doubt");
+    assert_eq!(cost("latency", None), "up to 9 in doubt");
+    assert_eq!(cost("latency", Some(4)), "up to 4 in doubt");
+    assert_eq!(cost("latency", Some(0)), "nothing in doubt");
 }
 
 #[test]
