@@ -13,6 +13,7 @@ mod harness;
 mod async_client;
 mod bad_input;
 mod broker_command;
+mod checkpoints;
 mod completions;
 mod contexts;
 mod credentials;

@@ -13,9 +13,11 @@ use serde_json::Value;
 use crate::harness::{Broker, Finished, Natsbench};
 
 /// Every flag that names a file to write to, with a command that has it.
-const FILE_FLAGS: [(&str, &[&str]); 3] = [
+const FILE_FLAGS: [(&str, &[&str]); 5] = [
     ("--save", &SHORT_LATENCY),
     ("--hdr", &SHORT_LATENCY),
+    ("--events", &SHORT_LATENCY),
+    ("--series", &SHORT_LATENCY),
     ("--save", &["doctor"]),
 ];
 const SHORT_LATENCY: [&str; 7] = [

@@ -13,7 +13,9 @@ use crate::harness::{Broker, Finished, Natsbench, eventually};
 /// Occurs nowhere else, and looks like no random text.
 const SECRET: &str = "hunter2-5f3759df";
 /// Every flag of `latency` that names a file to write, and the file.
-const FILES: [&str; 4] = ["--save", "saved", "--hdr", "log"];
+const FILES: [&str; 8] = [
+    "--save", "saved", "--hdr", "log", "--events", "events", "--series", "series",
+];
 
 /// Everything that a run has left behind.
 #[track_caller]

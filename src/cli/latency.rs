@@ -19,7 +19,6 @@ use crate::cli::watching::{ResultFiles, RunWatcher};
 use crate::load::latency;
 use crate::load::outcome;
 use crate::load::plan::{Endpoint, LatencyPlan};
-use crate::load::run::Watch;
 use crate::measure::slo::Objective;
 use crate::rounds::ExtrasForm;
 use crate::units::{Rate, RateLimit, parse_duration};
@@ -174,11 +173,7 @@ pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> 
                     plan.publish_at.servers = vec![target];
                 }
             }
-            let watch = Watch {
-                interrupt,
-                clock: watcher.clock(),
-                watcher: &mut watcher,
-            };
+            let watch = watcher.watch(interrupt);
             let measured = latency::run(&plan, watch).await?;
             Ok(outcome::of_latency(&plan, &measured))
         })

@@ -21,7 +21,6 @@ use crate::cli::watching::{ResultFiles, RunWatcher};
 use crate::load::outcome;
 use crate::load::plan::{Extent, PublishPlan};
 use crate::load::publish;
-use crate::load::run::Watch;
 use crate::load::streams::{generator_of, subjects_of};
 use crate::units::{RateLimit, parse_duration};
 
@@ -128,11 +127,7 @@ pub(crate) fn run(args: &PubArgs, color: ColorWhen) -> Result<u8, CliError> {
             if let Some(target) = local {
                 plan.endpoint.servers = vec![target];
             }
-            let watch = Watch {
-                interrupt,
-                clock: watcher.clock(),
-                watcher: &mut watcher,
-            };
+            let watch = watcher.watch(interrupt);
             let published = publish::run(&plan, watch).await?;
             Ok(outcome::of_publish(&plan, &published))
         })

@@ -20,7 +20,6 @@ use crate::cli::watching::{ResultFiles, RunWatcher};
 use crate::load::observer::Lines;
 use crate::load::outcome;
 use crate::load::plan::SubscribePlan;
-use crate::load::run::Watch;
 use crate::load::subscribe;
 use crate::report::message::LineFormat;
 use crate::report::write_short;
@@ -198,11 +197,7 @@ pub(crate) fn run(args: &SubArgs, color: ColorWhen) -> Result<u8, CliError> {
         &secrets,
     )?;
     let outcome = run_interruptible(Unread::Stops, async |interrupt| {
-        let watch = Watch {
-            interrupt: interrupt.clone(),
-            clock: watcher.clock(),
-            watcher: &mut watcher,
-        };
+        let watch = watcher.watch(interrupt.clone());
         let observed = subscribe::run(&plan, lines, watch).await?;
         let mut result = outcome::of_subscribe(&plan, &observed);
         if has_lines && interrupt.unread.is_cancelled() && result.ended == Ended::Interrupted {

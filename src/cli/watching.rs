@@ -13,13 +13,17 @@ use crate::cli::redact::{hide_in_event, hide_in_result};
 use crate::cli::run_files::{RunFiles, RunFilesArgs};
 use crate::clock::{Clock, MonoNanos, WallNanos};
 use crate::doctor::redact::Secrets;
-use crate::load::run::Watcher;
+use crate::load::interrupt::Interrupt;
+use crate::load::run::{Watch, Watcher};
 use crate::measure::recorder::Recorder;
 use crate::report::events::EventLines;
 use crate::report::hdr_log::HdrLog;
 use crate::report::progress::{Progress, Snapshot};
 use crate::results::RunResult;
-use crate::results::outages::{SeriesRow, StatusEvent};
+use crate::results::outages::{SeriesRow, Status, StatusEvent};
+
+/// A power cut costs so much of a long run.
+const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
 
 /// The files of a run that has a result to save and intervals to log.
 #[derive(Debug, Default)]
@@ -98,9 +102,14 @@ impl RunWatcher {
         })
     }
 
-    /// The clock that the run is to go by.
-    pub(crate) fn clock(&self) -> Clock {
-        self.clock
+    /// What the run needs to tell this watcher.
+    pub(crate) fn watch(&mut self, interrupt: Interrupt) -> Watch<'_> {
+        Watch {
+            interrupt,
+            clock: self.clock,
+            checkpoint_period: CHECKPOINT_PERIOD,
+            watcher: self,
+        }
     }
 
     /// The run is over. Says what is incomplete, and gives the file for the result back.
@@ -142,7 +151,10 @@ impl Watcher for RunWatcher {
     fn on_events(&mut self, mut events: Vec<StatusEvent>, now_ns: u64) {
         for event in &mut events {
             hide_in_event(&self.secrets, event);
-            self.lines.push(event);
+            // Every run drains; who interrupts one is told so at once.
+            if event.status != Status::Draining {
+                self.lines.push(event);
+            }
         }
         self.files.on_events(&events, self.began);
         let due = self.lines.due(now_ns);

@@ -16,6 +16,7 @@ use crate::load::publisher::Stamping;
 use crate::load::receiver::{ConnectionReport, LiveReceived};
 use crate::load::receiving::{DRAIN_LOOK_PERIOD, Receiving};
 use crate::load::run::{Counts, LOOK_PERIOD, Run, RunError, RunFacts, Watch};
+use crate::load::status::Who;
 use crate::measure::in_doubt::InDoubt;
 use crate::measure::recorder::Recorder;
 use crate::measure::schedule::Schedule;
@@ -23,6 +24,7 @@ use crate::measure::stamp::Phase;
 use crate::net::async_client;
 use crate::net::dial::ConnectionFacts;
 use crate::report::progress::Snapshot;
+use crate::results::outages::{Role, Status};
 use crate::units::NANOS_PER_SEC;
 
 const WARMING_UP: &str = "warming up";
@@ -218,6 +220,10 @@ impl<'a> Parts<'a> {
             .finish(vec![None; usize::from(self.plan.n_publishers.get())])
             .await;
         self.receiving.announce(&phase.streams);
+        for idx in 0..usize::from(self.plan.n_subscribers.get()) {
+            let role = Role::Subscriber;
+            run.board.note(Who { role, idx }, Status::Draining);
+        }
         // What has arrived needs no confirmation, so only the subscribers are waited for. What is missing after the limit is
         // lost, or in doubt.
         let n_subscribers = u64::from(self.plan.n_subscribers.get());

@@ -271,6 +271,8 @@ impl Publisher {
             return;
         }
         if self.link.as_ref().is_some_and(|link| link.is_ping_asked()) {
+            // No round ends in this batch.
+            self.ends.clear();
             self.append_ping(mono_now());
             self.write();
         }

@@ -22,6 +22,8 @@ use crate::measure::deliveries::Arrival;
 use crate::measure::recorder::Recorder;
 use crate::protocol::Msg;
 
+/// Threads of one receiving thread that wait for the resolver of the system.
+const MAX_RESOLVING_THREADS: usize = 8;
 /// How often interval snapshots are swapped out.
 const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
 /// Where a connection's messages go.
@@ -153,6 +155,8 @@ impl<S: Sink + Send> Receiver<Vec<ConnectionReport<S>>> {
         let (ready_sender, ready) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            // They resolve host names. A thousand connections that come back at once must not take a thread each.
+            .max_blocking_threads(MAX_RESOLVING_THREADS)
             .build()
             .map_err(StartError::Thread)?;
         let thread = std::thread::Builder::new()

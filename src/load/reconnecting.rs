@@ -260,3 +260,123 @@ fn is_permanent(error: &DialError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use rustls::ClientConfig;
+
+    use super::*;
+    use crate::load::plan::ReconnectPolicy;
+    use crate::net::dial::Timings;
+    use crate::results::outages::Role;
+
+    fn dial_options() -> DialOptions {
+        let tls =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("the provider knows the default versions")
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth();
+        DialOptions::new(Arc::new(tls), Duration::from_secs(1))
+    }
+
+    /// A redialer that is connected to the first of these servers, which advertises those.
+    fn redialer(servers: &[&str], advertised: &[&str]) -> Redialer {
+        let servers: Vec<Target> = servers.iter().map(|url| url.parse().unwrap()).collect();
+        let facts = ConnectionFacts {
+            url: servers[0].to_string(),
+            target: servers[0].clone(),
+            info: info(advertised),
+            timings: Timings::default(),
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            is_compressed: false,
+            is_masked: true,
+            is_tls: false,
+        };
+        let endpoint = Endpoint {
+            servers,
+            dial: dial_options(),
+            reconnect: ReconnectPolicy::default(),
+            read_credentials: None,
+        };
+        let who = Who {
+            role: Role::Subscriber,
+            idx: 0,
+        };
+        let board = StatusBoard::new(mono_now());
+        Redialer::new(who, board, Arc::new(endpoint), &facts)
+    }
+
+    fn info(advertised: &[&str]) -> ServerInfo {
+        ServerInfo {
+            connect_urls: advertised.iter().map(ToString::to_string).collect(),
+            ..ServerInfo::default()
+        }
+    }
+
+    fn candidates(redialer: &Redialer) -> Vec<String> {
+        let all = redialer.candidates();
+        all.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_server_that_was_lost_comes_last() {
+        let mut redialer = redialer(&["ws://a:1", "ws://b:1", "ws://c:1"], &[]);
+        assert_eq!(candidates(&redialer), ["ws://b:1", "ws://c:1", "ws://a:1"]);
+        redialer.current = "ws://b:1".parse().unwrap();
+        assert_eq!(candidates(&redialer), ["ws://c:1", "ws://a:1", "ws://b:1"]);
+    }
+
+    #[test]
+    fn advertised_servers_are_tried_by_the_scheme_and_the_login_of_the_one_that_named_them() {
+        let redialer = redialer(
+            &["wss://u:p@a:1"],
+            &["a:1", "b:2", "[::1]:3", "not an address"],
+        );
+        assert_eq!(
+            candidates(&redialer),
+            ["wss://b:2", "wss://[::1]:3", "wss://a:1"]
+        );
+        let user_info = redialer.learned[0].user_info.as_ref().unwrap();
+        assert_eq!(user_info.user.expose(), "u");
+    }
+
+    #[test]
+    fn behind_a_path_there_is_a_proxy_and_nothing_to_dial_directly() {
+        let redialer = redialer(&["wss://proxy/nats"], &["10.0.0.7:8443"]);
+        assert_eq!(candidates(&redialer), ["wss://proxy/nats"]);
+    }
+
+    #[test]
+    fn a_server_may_advertise_any_number_and_more_in_mid_session() {
+        let mut redialer = redialer(&["ws://a:1"], &["b:1"]);
+        redialer.on_info(br#"{"connect_urls":["c:1"],"ldm":true}"#);
+        redialer.on_info(br#"{"ldm":true}"#);
+        redialer.on_info(b"no JSON");
+        assert_eq!(candidates(&redialer), ["ws://b:1", "ws://c:1", "ws://a:1"]);
+        let events = redialer.board.take_events();
+        let is_lame = |event: &&crate::results::outages::StatusEvent| {
+            matches!(event.status, Status::LameDuck { .. })
+        };
+        assert_eq!(events.iter().filter(is_lame).count(), 1, "it is said once");
+        let many: Vec<String> = (1..1_000).map(|port| format!("d:{port}")).collect();
+        redialer.learn(&info(&many.iter().map(String::as_str).collect::<Vec<_>>()));
+        assert_eq!(redialer.learned.len(), MAX_LEARNED);
+    }
+
+    #[test]
+    fn waits_are_spread() {
+        let redialer = redialer(&["ws://a:1"], &[]);
+        let within = |wait: Duration, from: f64, to: f64| {
+            assert!((from..=to).contains(&wait.as_secs_f64()), "{wait:?}");
+        };
+        let waits: Vec<Duration> = (0..100).map(|_| redialer.wait()).collect();
+        for wait in &waits {
+            within(*wait, 0.5, 1.5);
+            within(redialer.first_wait(), 0.0, 1.0);
+        }
+        assert!(waits.iter().any(|wait| *wait != waits[0]));
+    }
+}

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::clock::{Clock, MonoNanos, StepWatch, WallNanos, mono_now};
 use crate::host::{HiccupMeter, HiccupReport, HostDelta, HostSample};
 use crate::load::connecting::StartError;
@@ -18,8 +20,6 @@ use crate::units::NANOS_PER_SEC;
 
 /// How often the orchestrator looks at counters; progress is drawn no more often than this.
 pub(crate) const LOOK_PERIOD: Duration = Duration::from_millis(100);
-/// How often a long run puts down what it knows.
-const CHECKPOINT_PERIOD_NS: u64 = 60 * NANOS_PER_SEC;
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub trait Watcher: Send {
     fn on_events(&mut self, events: Vec<StatusEvent>, now_ns: u64);
     /// A second of the run is over.
     fn on_second(&mut self, row: &SeriesRow);
-    /// What is known so far, once a minute.
+    /// What is known so far, once in each [`Watch::checkpoint_period`].
     fn on_checkpoint(&mut self, result: RunResult);
 }
 
@@ -64,6 +64,8 @@ pub struct Watch<'a> {
     pub interrupt: Interrupt,
     /// The clock of the process.
     pub clock: Clock,
+    /// How often a `latency` run puts down what it knows.
+    pub checkpoint_period: Duration,
     /// Is told what happens.
     pub watcher: &'a mut dyn Watcher,
 }
@@ -90,11 +92,12 @@ pub(crate) struct Run<'a> {
     host_before: HostSample,
     meter: Option<HiccupMeter>,
     next_second: MonoNanos,
+    checkpoint_period_ns: u64,
     next_checkpoint: MonoNanos,
     last_counts: Counts,
     last_interval: Recorder,
-    /// Every connection of a side is gone for good: that has stopped the run, and nobody else.
-    is_over_by_loss: bool,
+    /// What the outside has asked for; the run's own `stop` is a child of it.
+    asked_to_stop: CancellationToken,
 }
 
 /// What is known of a run when it is over, whatever it did.
@@ -131,31 +134,35 @@ impl<'a> Run<'a> {
     pub(crate) fn begin(watch: Watch<'a>) -> Self {
         let clock = watch.clock;
         let started = clock.now();
+        let asked_to_stop = watch.interrupt.stop.clone();
+        let checkpoint_period_ns =
+            u64::try_from(watch.checkpoint_period.as_nanos()).unwrap_or(u64::MAX);
         watch.watcher.on_begin(clock.wall_at(started));
         Self {
             id: RunId(rand::random()),
             clock,
             started,
             board: StatusBoard::new(started),
-            interrupt: watch.interrupt,
+            interrupt: Interrupt {
+                stop: asked_to_stop.child_token(),
+                ..watch.interrupt
+            },
             watcher: watch.watcher,
             steps: StepWatch::new(clock),
             host_before: HostSample::read(),
             meter: None,
             next_second: started.plus(NANOS_PER_SEC),
-            next_checkpoint: started.plus(CHECKPOINT_PERIOD_NS),
+            checkpoint_period_ns,
+            next_checkpoint: started.plus(checkpoint_period_ns),
             last_counts: Counts::default(),
             last_interval: Recorder::new(),
-            is_over_by_loss: false,
+            asked_to_stop,
         }
     }
 
     /// Ends the run because there is nobody left whom it could be about.
-    pub(crate) fn end_by_loss(&mut self) {
-        if !self.interrupt.is_stopped() {
-            self.is_over_by_loss = true;
-            self.interrupt.stop.cancel();
-        }
+    pub(crate) fn end_by_loss(&self) {
+        self.interrupt.stop.cancel();
     }
 
     /// What is measured begins now: from here on the machine is watched.
@@ -259,7 +266,7 @@ impl<'a> Run<'a> {
         let now = mono_now();
         let is_due = now >= self.next_checkpoint;
         if is_due {
-            self.next_checkpoint = now.plus(CHECKPOINT_PERIOD_NS);
+            self.next_checkpoint = now.plus(self.checkpoint_period_ns);
         }
         is_due
     }
@@ -291,7 +298,7 @@ impl<'a> Run<'a> {
             hiccup: None,
             clock_step_ns: self.steps.largest_ns(),
             clock_drift_ns: self.clock.drift_ns(),
-            is_interrupted: self.interrupt.is_stopped() && !self.is_over_by_loss,
+            is_interrupted: self.asked_to_stop.is_cancelled(),
             outages,
             n_outages,
             n_dropped_events: self.board.n_dropped_events(),

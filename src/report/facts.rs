@@ -259,7 +259,7 @@ pub(super) fn trust_parts(trust: &Trust) -> Vec<String> {
     }
     if let Some(n_rounds @ 1..) = trust.held_back_rounds {
         parts.push(format!(
-            "{} rounds held back by a full connection",
+            "{} rounds held back by their connection",
             format_count(n_rounds)
         ));
     }
