@@ -1,7 +1,7 @@
 //! What a report says, in words: the same for every form that people read.
 
 use super::connections::moment_text;
-use crate::results::{ConnectionResult, Ended, LatencyStats, Load, RunResult, Trust, Verdict};
+use crate::results::{ConnectionResult, Ended, LatencyStats, Load, RunResult, Verdict};
 use crate::units::{format_count, format_decimal, format_nanos, format_percent};
 
 /// The verdict in one sentence.
@@ -252,14 +252,20 @@ pub(super) fn latency_rows(columns: &[(&str, &LatencyStats)]) -> Vec<Vec<String>
     rows
 }
 
-pub(super) fn trust_parts(trust: &Trust) -> Vec<String> {
+pub(super) fn trust_parts(result: &RunResult) -> Vec<String> {
+    let trust = &result.trust;
     let mut parts = Vec::new();
     if let Some(ratio) = trust.rate_ratio {
         parts.push(format!("{} of the plan sent", format_percent(ratio)));
     }
     if let Some(n_rounds @ 1..) = trust.held_back_rounds {
+        let by = if result.outages.is_empty() {
+            "a full connection"
+        } else {
+            "a connection that was full or down"
+        };
         parts.push(format!(
-            "{} rounds held back by their connection",
+            "{} rounds held back by {by}",
             format_count(n_rounds)
         ));
     }

@@ -260,7 +260,7 @@ impl Page<'_> {
 
     fn trust(&mut self, result: &RunResult) -> io::Result<()> {
         writeln!(self.out)?;
-        self.labelled("trust", &trust_parts(&result.trust), ", ")?;
+        self.labelled("trust", &trust_parts(result), ", ")?;
         for warning in warnings(result) {
             self.warning(warning)?;
         }

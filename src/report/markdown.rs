@@ -147,7 +147,7 @@ fn facts(out: &mut dyn Write, result: &RunResult) -> io::Result<()> {
     for (name, connection) in connections {
         facts.extend(connection.map(|connection| (name, connection_parts(connection).join(", "))));
     }
-    facts.push(("trust", trust_parts(&result.trust).join(", ")));
+    facts.push(("trust", trust_parts(result).join(", ")));
     let machine = [
         environment.cpu_model.clone(),
         environment

@@ -248,6 +248,15 @@ fn counts_that_are_usually_zero_are_shown_where_they_are_not() {
 }
 
 #[test]
+fn rounds_that_were_held_back_say_by_what() {
+    let mut result = fixtures::pass();
+    result.trust.held_back_rounds = Some(262);
+    assert!(human(&result).contains("262 rounds held back by a full connection"));
+    result.outages = fixtures::restarted().outages;
+    assert!(human(&result).contains("262 rounds held back by a connection that was full or down"));
+}
+
+#[test]
 fn the_worst_losses_are_named_and_the_rest_is_counted() {
     let mut result = fixtures::fail();
     let row = result.load.streams[3].clone();
