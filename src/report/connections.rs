@@ -74,7 +74,26 @@ pub(super) fn moment_text(at_ns: u64) -> String {
 /// What a server or the system said, harmless and short enough to be read.
 pub(super) fn said(text: &str) -> String {
     const MAX_CHARS: usize = 160;
-    shortened(&harmless(text), MAX_CHARS)
+    shortened(&without_numbers(&harmless(text)), MAX_CHARS)
+}
+
+/// A text without the numbers of errors of the system, which stand behind their names: ` (os error 111)`.
+fn without_numbers(text: &str) -> String {
+    const BEGINNING: &str = " (os error ";
+    let mut parts = text.split(BEGINNING);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                out.push_str(rest);
+            }
+            _ => {
+                out.push_str(BEGINNING);
+                out.push_str(part);
+            }
+        }
+    }
+    out
 }
 
 /// Texts, the most frequent first, each with how often it occurs.
@@ -172,6 +191,14 @@ mod tests {
     #[test]
     fn what_others_said_is_harmless_and_short() {
         assert_eq!(said("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+        assert_eq!(
+            said("refused (os error 111): again (os error 5)"),
+            "refused: again"
+        );
+        assert_eq!(
+            said("a (os error x) (os error 1"),
+            "a (os error x) (os error 1"
+        );
         let text = said(&"\u{20ac}".repeat(1_000));
         assert_eq!(text.chars().count(), 160);
         assert!(text.ends_with("..."));

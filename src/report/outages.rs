@@ -355,12 +355,13 @@ fn cost(outages: &[&Outage], result: &RunResult) -> String {
     ];
     let parts: Vec<String> = all
         .into_iter()
-        .filter_map(|(count, up_to, word)| match count? {
-            0 => None,
-            count => Some(format!("{up_to}{} {word}", format_count(count))),
+        .filter_map(|(count, up_to, word)| {
+            let count = count.filter(|count| *count > 0)?;
+            Some(format!("{up_to}{} {word}", format_count(count)))
         })
         .collect();
     match (lost, in_doubt) {
+        (Some(0), _) if !parts.is_empty() => format!("none lost, {}", parts.join(", ")),
         _ if !parts.is_empty() => parts.join(", "),
         (Some(_), _) => "nothing lost".to_owned(),
         (None, Some(_)) => "nothing in doubt".to_owned(),

@@ -149,7 +149,8 @@ fn the_cost_is_what_is_known_of_it() {
         cost(Some(1_200), Some(1), Some(7)),
         "1,200 lost, 1 in doubt, 7 skipped"
     );
-    assert_eq!(cost(Some(0), Some(2), Some(0)), "2 in doubt");
+    assert_eq!(cost(Some(0), Some(2), Some(0)), "none lost, 2 in doubt");
+    assert_eq!(cost(None, Some(2), Some(3)), "2 in doubt, 3 skipped");
     assert_eq!(cost(Some(0), Some(0), None), "nothing lost");
     assert_eq!(cost(None, Some(0), None), "nothing in doubt");
     assert_eq!(cost(None, None, None), "");
