@@ -4,7 +4,7 @@ use natsbench::cli::exit;
 use rustix::process::Signal;
 
 use super::run::{Run, await_growth};
-use crate::harness::{Broker, Cut, FakeBroker, Fault, Script, Whom, eventually};
+use crate::harness::{Authority, Broker, Cut, FakeBroker, Fault, Script, Whom, eventually};
 
 /// Cuts everybody who has this role at message 100, and lets the run of 400 rounds come to its end.
 fn run_with_a_cut(whom: Whom, args: &[&str]) -> super::run::Outcome {
@@ -61,6 +61,54 @@ fn a_run_whose_broker_never_comes_back_ends_when_it_was_to_end() {
             assert!(outage["duration_ns"].is_null(), "{outage:#}");
         }
     }
+}
+
+#[test]
+fn a_connection_that_is_lost_with_the_last_message_is_no_reason_to_wait_for_ever() {
+    for whom in [Whom::Subscribers, Whom::Publisher, Whom::All] {
+        let broker = FakeBroker::start(Script::new().at(399, whom, Fault::Cut(Cut::Fin)));
+        let args = ["--duration", "800ms", "--drain", "500ms"];
+        let outcome = Run::latency(&broker.ws_url(), &args).finish();
+        let load = &outcome.result["load"];
+        assert_eq!(outcome.load("sent"), 400, "{load:#}");
+        // Who published the last message knows only that it was sent.
+        let n_missing = u64::from(whom != Whom::Publisher);
+        let n_received = 400 - n_missing;
+        assert_eq!(outcome.load("received"), n_received, "{whom:?}: {load:#}");
+    }
+}
+
+#[test]
+fn a_run_that_is_not_to_reconnect_ends_with_its_connection() {
+    let broker = FakeBroker::start(Script::new().at(100, Whom::All, Fault::Cut(Cut::Fin)));
+    let outcome = Run::latency(&broker.ws_url(), &["--max-reconnects", "0"]).finish();
+    assert_eq!(outcome.code, Some(i32::from(exit::UNREACHABLE)));
+    assert_eq!(outcome.result["ended"], "connection-lost");
+    assert_eq!(outcome.load("received"), 100);
+    for role in ["subscriber", "publisher"] {
+        assert_eq!(outcome.outages(role)[0]["attempts"], 0);
+    }
+}
+
+#[test]
+fn commands_of_one_role_end_on_time_although_their_broker_is_gone() {
+    let mut broker = Broker::monitored();
+    let url = broker.ws_url();
+    let publisher = Run::publish(&url, &["--duration", "3s"]);
+    let counting = Run::publish(&url, &["--count", "1500"]);
+    let subscriber = Run::subscribe(&url, &["--duration", "3s"]);
+    subscriber.await_events("subscriber", "connected", 1);
+    broker.await_published(100);
+    broker.kill();
+    for run in [publisher, counting] {
+        let outcome = run.finish();
+        assert_ne!(outcome.code, Some(i32::from(exit::PASSED)));
+        assert_eq!(outcome.load("planned"), 1_500);
+        assert!(outcome.load("not_sent") > 0, "{:#}", outcome.result);
+    }
+    let outcome = subscriber.finish();
+    assert_eq!(outcome.result["ended"], "completed");
+    assert_eq!(outcome.outages("subscriber").len(), 1);
 }
 
 #[test]
@@ -177,5 +225,33 @@ fn connections_come_back_on_every_transport_and_by_every_client() {
         let kind = publisher["cause"]["kind"].as_str().expect("a kind");
         assert_eq!(kind == "library", is_library, "{args:?}: {publisher:#}");
         assert!(outcome.load("received") > 0, "{args:?}");
+    }
+}
+
+#[test]
+fn a_connection_comes_back_over_tls() {
+    let authority = Authority::new();
+    let server = authority.issue(&["127.0.0.1"]);
+    let tls = "tls { cert_file: \"@DIR@/s.crt\", key_file: \"@DIR@/s.key\", timeout: 10 }";
+    let mut broker = Broker::builder()
+        .monitored()
+        .websocket(tls)
+        .file("s.crt", &server.certificate)
+        .file("s.key", &server.key)
+        .file("ca.crt", &authority.pem())
+        .start();
+    let ca = broker.dir().join("ca.crt");
+    let args = ["--tlsca", ca.to_str().expect("a UTF-8 path")];
+    let run = Run::latency(&broker.ws_url(), &args);
+    broker.await_published(50);
+    broker.shut_down();
+    broker.start_again();
+    run.await_events("subscriber", "reconnected", 1);
+    run.await_events("publisher", "reconnected", 1);
+    await_growth("published messages", 50, || broker.n_published());
+    let outcome = run.interrupt();
+    for role in ["subscriber", "publisher"] {
+        let cause = &outcome.outage(role)["cause"];
+        assert_eq!(cause["close_code"], 1001, "{role}: {cause:#}");
     }
 }

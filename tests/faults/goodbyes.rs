@@ -113,6 +113,31 @@ fn what_a_broker_accepted_and_lost_is_in_doubt() {
 }
 
 #[test]
+fn what_is_missing_before_something_that_arrived_over_the_same_connection_is_lost_for_certain() {
+    let fate = |k: u64, published: Published| {
+        let is_dropped = (95..98).contains(&k);
+        if is_dropped {
+            Vec::new()
+        } else {
+            vec![published]
+        }
+    };
+    let script = Script::new()
+        .fate(fate)
+        .at(100, Whom::Publisher, Fault::Cut(Cut::Fin));
+    let broker = FakeBroker::start(script);
+    let run = Run::latency(&broker.ws_url(), &[]);
+    run.await_events("publisher", "reconnected", 1);
+    await_flow(&broker);
+    let outcome = run.interrupt();
+    check_deliveries(&outcome, &broker);
+    let load = &outcome.result["load"];
+    assert_eq!(outcome.load("lost"), 3, "{load:#}");
+    let n_accepted = broker.ledger().accepted.n_measured();
+    assert_eq!(outcome.load("in_doubt"), outcome.load("sent") - n_accepted);
+}
+
+#[test]
 fn a_broker_that_answers_no_ping_is_left_by_the_publisher_and_nothing_is_lost() {
     let broker = FakeBroker::start(Script::new().at(50, Whom::Publisher, Fault::Mute));
     let run = Run::latency(&broker.ws_url(), &["--ping-interval", "300ms"]);

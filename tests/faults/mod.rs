@@ -6,5 +6,7 @@ mod ends;
 mod goodbyes;
 mod means;
 mod network;
+mod pressure;
 mod restarts;
 mod run;
+mod stage;

@@ -1,100 +1,10 @@
-//! What lies between natsbench and the broker breaks: cut, half-closed, swallowed, slow, reset, refused, garbled.
-//!
-//! The role that a test is about goes through a proxy, and the other one straight to the broker, where a witness
-//! subscribes, too: what the broker has had is known, and what passed the proxy as well.
-
-use std::time::Duration;
+//! What lies between natsbench and the broker breaks: cut, half-closed, swallowed, reset, refused, garbled.
 
 use natsbench::cli::exit;
 
-use super::run::{Outcome, Run, await_growth};
-use crate::harness::{Broker, Cut, Direction, FaultProxy, Place, Witness, eventually, pass_time};
-
-/// A broker, a witness, and a run of which one role goes through a proxy.
-struct Stage {
-    broker: Broker,
-    proxy: FaultProxy,
-    witness: Witness,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let broker = Broker::monitored();
-        let proxy = FaultProxy::to(broker.ws_port());
-        let witness = Witness::start(&broker, "rounds.>");
-        Self {
-            broker,
-            proxy,
-            witness,
-        }
-    }
-
-    /// The subscriber goes through the proxy.
-    fn subscriber(&self, args: &[&str]) -> Run {
-        let direct = self.broker.ws_url();
-        let args = [&["--pub-server", &direct], args].concat();
-        let run = Run::latency(&self.proxy.ws_url(), &args);
-        self.await_flow(Direction::Down);
-        run
-    }
-
-    /// The publisher goes through the proxy.
-    fn publisher(&self, args: &[&str]) -> Run {
-        let proxied = self.proxy.ws_url();
-        let args = [&["--pub-server", &proxied], args].concat();
-        let run = Run::latency(&self.broker.ws_url(), &args);
-        self.await_flow(Direction::Up);
-        run
-    }
-
-    /// Both do.
-    fn both(&self, args: &[&str]) -> Run {
-        let run = Run::latency(&self.proxy.ws_url(), args);
-        self.await_flow(Direction::Down);
-        run
-    }
-
-    /// Waits until further messages have passed the proxy.
-    #[track_caller]
-    fn await_flow(&self, direction: Direction) {
-        await_growth("messages through the proxy", 50, || {
-            self.proxy.n_messages(direction)
-        });
-    }
-
-    /// Of a run whose subscriber alone was hit: the broker has had everything, and what passed the proxy was received.
-    #[track_caller]
-    fn check_subscriber(&self, outcome: &Outcome) {
-        self.witness.await_measured(outcome.load("sent"));
-        assert_eq!(outcome.load("in_doubt"), 0, "{:#}", outcome.result["load"]);
-        assert_eq!(
-            outcome.load("received") + outcome.load("duplicated"),
-            self.proxy.n_messages(Direction::Down),
-            "{:#}",
-            outcome.result["load"]
-        );
-        assert!(outcome.outages("publisher").is_empty());
-    }
-
-    /// Of a run whose publisher alone was hit: whatever the broker has had was received, and the rest is in doubt.
-    #[track_caller]
-    fn check_publisher(&self, outcome: &Outcome) {
-        let tally = self.witness.await_measured(outcome.load("received"));
-        assert_eq!(outcome.load("lost"), 0, "{:#}", outcome.result["load"]);
-        assert_eq!(outcome.load("duplicated"), tally.n_duplicates());
-        assert!(outcome.outages("subscriber").is_empty());
-    }
-
-    /// Of a run both of whose roles were hit: nothing is said to have been lost that the broker has not had.
-    #[track_caller]
-    fn check_both(&self, outcome: &Outcome) {
-        let known = outcome.load("received") + outcome.load("lost");
-        eventually("the witness", || {
-            (self.witness.tally().n_measured() >= known).then_some(())
-        });
-        assert!(self.witness.tally().n_measured() <= outcome.load("sent"));
-    }
-}
+use super::run::Run;
+use super::stage::Stage;
+use crate::harness::{Cut, Direction, Place};
 
 #[test]
 fn a_subscriber_that_is_cut_off_in_the_middle_of_anything_loses_what_passes_meanwhile() {
@@ -245,49 +155,6 @@ fn a_connection_whose_packets_vanish_one_way_is_given_up_too() {
     assert_eq!(outcome.kinds("publisher")[0], "timeout");
     stage.check_publisher(&outcome);
     assert!(outcome.load("in_doubt") > 0, "{:#}", outcome.result);
-}
-
-#[test]
-fn what_is_slow_is_no_outage() {
-    let stage = Stage::new();
-    stage
-        .proxy
-        .delay(Direction::Down, Duration::from_millis(200));
-    stage.proxy.delay(Direction::Up, Duration::from_millis(200));
-    let run = stage.both(&["--ping-interval", "2s", "--drain", "20s"]);
-    stage.await_flow(Direction::Down);
-    let outcome = run.interrupt();
-    assert_eq!(outcome.result["n_outages"], 0);
-    assert_eq!(outcome.load("received"), outcome.load("sent"));
-    stage.witness.await_measured(outcome.load("sent"));
-
-    // A subscriber that gets less than is published falls behind, and has everything once it gets more.
-    let stage = Stage::new();
-    let run = stage.subscriber(&["--drain", "20s"]);
-    stage.proxy.throttle(Direction::Down, 50_000);
-    await_growth("messages to the broker", 700, || {
-        stage.witness.tally().n_measured()
-    });
-    stage.proxy.throttle(Direction::Down, 0);
-    let outcome = run.interrupt();
-    assert_eq!(outcome.result["n_outages"], 0);
-    assert_eq!(outcome.load("received"), outcome.load("sent"));
-    stage.check_subscriber(&outcome);
-}
-
-#[test]
-fn a_pause_that_is_shorter_than_the_patience_is_no_outage() {
-    let stage = Stage::new();
-    let run = stage.both(&["--drain", "20s"]);
-    for direction in [Direction::Up, Direction::Down] {
-        stage.proxy.pause(direction);
-        pass_time(Duration::from_millis(300));
-        stage.proxy.resume(direction);
-    }
-    stage.await_flow(Direction::Down);
-    let outcome = run.interrupt();
-    assert_eq!(outcome.result["n_outages"], 0);
-    assert_eq!(outcome.load("received"), outcome.load("sent"));
 }
 
 #[test]

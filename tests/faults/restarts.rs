@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use natsbench::cli::exit;
+use natsbench::clock::Clock;
 use rustix::process::Signal;
 
 use super::run::{Outcome, Run, await_growth};
 use crate::harness::{
-    Broker, Cluster, Direction, FaultProxy, QUICK_LAME_DUCK, SYSTEM_ACCOUNT, Witness, eventually,
-    pass_time,
+    Broker, Cluster, Direction, FaultProxy, Operator, QUICK_LAME_DUCK, SYSTEM_ACCOUNT, Witness,
+    eventually, pass_time,
 };
 
 const MONITORED: &str = "http: \"127.0.0.1:-1\"";
@@ -180,6 +181,31 @@ fn a_broker_that_comes_back_with_other_credentials_ends_the_run_with_the_reason(
 }
 
 #[test]
+fn credentials_that_are_renewed_in_their_file_are_used() {
+    let operator = Operator::new();
+    let broker = Broker::builder()
+        .monitored()
+        .config(&operator.config())
+        .start();
+    let now_s = Clock::start().wall_now().0 / 1_000_000_000;
+    let creds = broker.dir().join("game.creds");
+    std::fs::write(&creds, operator.creds(Some(now_s + 4))).expect("the credentials");
+    let args = ["--creds", creds.to_str().expect("a UTF-8 path")];
+    let run = Run::latency(&broker.ws_url(), &args);
+    run.await_events("publisher", "connected", 1);
+    std::fs::write(&creds, operator.creds(None)).expect("the credentials");
+    await_return(&run, 1);
+    await_flow(&broker);
+    let outcome = run.interrupt();
+    assert_kinds(&outcome, &["server-error"]);
+    for role in ["subscriber", "publisher"] {
+        let text = outcome.outage(role)["cause"]["text"].as_str();
+        let text = text.expect("a text");
+        assert!(text.contains("User Authentication Expired"), "{text}");
+    }
+}
+
+#[test]
 fn a_broker_that_is_full_is_tried_until_it_has_room() {
     let limited = |n: u64| format!("{MONITORED}\nmax_connections: {n}");
     let mut broker = Broker::monitored();
@@ -300,5 +326,29 @@ fn a_publisher_whose_server_is_killed_goes_to_another_one_of_the_cluster() {
     assert_ne!(outage["server"].as_str(), Some(urls[0].as_str()));
     assert_eq!(outage["is_other_server"], true);
     assert!(outcome.outages("subscriber").is_empty());
+    assert!(witness.tally().n_measured() <= outcome.load("sent"));
+}
+
+#[test]
+fn a_cluster_that_takes_a_server_out_of_service_keeps_its_clients() {
+    let mut cluster = Cluster::start(3, QUICK_LAME_DUCK);
+    let witness = Witness::start(&cluster.servers[2], "rounds.>");
+    let url = cluster.servers[0].ws_url();
+    let run = Run::latency(&url, &[]);
+    await_flow(&cluster.servers[0]);
+    cluster.servers[0].enter_lame_duck_mode();
+    await_return(&run, 1);
+    cluster.servers[0].await_end();
+    await_growth("messages to the witness", 50, || {
+        witness.tally().n_measured()
+    });
+    let outcome = run.interrupt();
+    for role in ["subscriber", "publisher"] {
+        let outage = outcome.outage(role);
+        let server = outage["server"].as_str().expect("a server");
+        assert!(!server.starts_with(&url), "{outage:#}");
+        let mut events = outcome.events.iter().filter(|event| event["role"] == role);
+        assert!(events.any(|event| event["event"] == "lame-duck"));
+    }
     assert!(witness.tally().n_measured() <= outcome.load("sent"));
 }

@@ -4,7 +4,7 @@
 //! to have happened, as the event file or a counter tells it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use natsbench::cli::exit;
 use rustix::process::Signal;
@@ -68,8 +68,11 @@ impl Run {
     fn start(command: &str, defaults: &[(&str, &str)], url: &str, args: &[&str]) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let events = dir.path().join("events.jsonl");
-        let path = events.to_str().expect("a UTF-8 path");
-        let mut all = vec![command, "-o", "json", "--server", url, "--events", path];
+        let series = dir.path().join("series.jsonl");
+        let mut all = vec![command, "-o", "json", "--server", url];
+        for (flag, path) in [("--events", &events), ("--series", &series)] {
+            all.extend([flag, path.to_str().expect("a UTF-8 path")]);
+        }
         let always = [("--reconnect-wait", "20ms"), ("--timeout", "2s")];
         for (flag, value) in defaults.iter().chain(&always) {
             if !args.contains(flag) {
@@ -136,11 +139,20 @@ impl Run {
             dir,
         } = self;
         let finished = running.wait();
-        let text = fs::read_to_string(events).expect("the event file");
-        drop(dir);
-        let lines = text.lines().map(serde_json::from_str);
-        Outcome::new(&finished, lines.map(|line| line.expect("JSON")).collect())
+        let series = lines_of(&dir.path().join("series.jsonl"));
+        Outcome::new(&finished, lines_of(&events), series)
     }
+}
+
+/// The lines of a file that may still be written, or not be there yet.
+fn lines_of(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines = text.split_inclusive('\n');
+    // A line that is still being written is not whole.
+    let whole = lines.filter(|line| line.ends_with('\n'));
+    whole
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect()
 }
 
 /// What a run has left. Its books add up.
@@ -149,17 +161,20 @@ pub(super) struct Outcome {
     pub(super) stderr: String,
     pub(super) result: Value,
     pub(super) events: Vec<Value>,
+    /// Its seconds.
+    pub(super) series: Vec<Value>,
 }
 
 impl Outcome {
     #[track_caller]
-    fn new(finished: &Finished, events: Vec<Value>) -> Self {
+    fn new(finished: &Finished, events: Vec<Value>, series: Vec<Value>) -> Self {
         assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
         let outcome = Self {
             code: finished.code,
             stderr: finished.stderr.clone(),
             result: finished.json(),
             events,
+            series,
         };
         outcome.adds_up();
         outcome
@@ -232,6 +247,25 @@ impl Outcome {
         }
         self.outages_are_whole();
         self.events_are_in_order();
+        self.seconds_add_up();
+    }
+
+    /// The seconds together are the run.
+    #[track_caller]
+    fn seconds_add_up(&self) {
+        let measured = || {
+            let rows = self.series.iter();
+            rows.filter(|row| row["phase"] != "warming up")
+        };
+        let n_received: u64 = measured().filter_map(|row| row["received"].as_u64()).sum();
+        let expected = self.load("received") + self.load("duplicated");
+        assert_eq!(n_received, expected, "{:#?}", self.series);
+        let moments: Vec<_> = self
+            .series
+            .iter()
+            .map(|row| row["at_ns"].as_u64())
+            .collect();
+        assert!(moments.is_sorted(), "{moments:?}");
     }
 
     #[track_caller]
