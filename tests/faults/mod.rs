@@ -10,3 +10,4 @@ mod pressure;
 mod restarts;
 mod run;
 mod stage;
+mod unknowns;
