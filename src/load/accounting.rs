@@ -220,6 +220,12 @@ impl OutageMarks {
         self.heads.push(deliveries.heads());
     }
 
+    /// Of each outage, whether it is known what it has cost.
+    pub(crate) fn are_known(&self, deliveries: &Deliveries) -> impl Iterator<Item = bool> {
+        let is_known = |heads: &Vec<u64>| deliveries.is_known_from(heads);
+        self.heads.iter().map(is_known)
+    }
+
     /// What is missing because of each outage: the numbers that begin right where the streams were. When nothing came between
     /// two outages, the first has cost it.
     pub(crate) fn missing(&self, deliveries: &Deliveries) -> Vec<Vec<SeqRange>> {

@@ -162,22 +162,30 @@ impl Observer {
             .map(|account| (account.run, &account.deliveries, &*account.in_doubt))
     }
 
-    /// How many messages each outage of the connection has cost, in the order in which they were; with those in doubt.
-    pub fn missing_by_outage(&self) -> Vec<(u64, u64)> {
-        let mut costs = vec![(0, 0); self.n_outages];
+    /// How many messages each outage of the connection has cost, lost and in doubt, in the order in which they were. `None`
+    /// where nobody knows: of messages without a stamp, or when nothing came afterwards that would tell.
+    pub fn missing_by_outage(&self) -> Vec<Option<(u64, u64)>> {
+        let has_unnumbered = self.counts.n_unstamped + self.counts.n_timestamp_only > 0;
+        let mut costs: Vec<Option<(u64, u64)>> = vec![None; self.n_outages];
+        let mut is_known = vec![!has_unnumbered; self.n_outages];
         for account in &self.accounts {
             let mut in_doubt = InDoubt::new(account.in_doubt.clone());
             in_doubt.confirm_by(&account.deliveries);
             let missing = account.losses.missing(&account.deliveries);
-            for (cost, ranges) in costs[account.first_outage..].iter_mut().zip(missing) {
+            let known = account.losses.are_known(&account.deliveries);
+            let own = account.first_outage..;
+            for (idx, (ranges, is_known_here)) in own.zip(missing.iter().zip(known)) {
+                is_known[idx] &= is_known_here;
+                let cost = costs[idx].get_or_insert((0, 0));
                 for range in ranges {
-                    let n_in_doubt = in_doubt.n_within(&range);
+                    let n_in_doubt = in_doubt.n_within(range);
                     cost.0 += range.to - range.from - n_in_doubt;
                     cost.1 += n_in_doubt;
                 }
             }
         }
-        costs
+        let of = |(cost, is_known): (Option<(u64, u64)>, bool)| cost.filter(|_| is_known);
+        costs.into_iter().zip(is_known).map(of).collect()
     }
 
     /// The subject of a stream.

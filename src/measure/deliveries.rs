@@ -324,6 +324,15 @@ impl Deliveries {
         })
     }
 
+    /// Whether it is known of every stream that was there at these [`Deliveries::heads`] what came, or should have come, behind
+    /// them; `false` without any stream.
+    pub fn is_known_from(&self, heads: &[u64]) -> bool {
+        let is_known = |(tracker, head): (&Tracker, &u64)| {
+            tracker.next > *head || tracker.counts(self.start).expected.is_some()
+        };
+        !heads.is_empty() && self.streams.iter().zip(heads).all(is_known)
+    }
+
     /// Every range of numbers that is known not to have arrived. Gaps that were closed to bound memory are not among them.
     pub fn missing(&self) -> impl Iterator<Item = SeqRange> + '_ {
         let gaps = self.gaps.iter().map(|(&(idx, from), &to)| {

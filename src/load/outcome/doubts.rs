@@ -31,6 +31,8 @@ pub(super) struct Doubts {
     pub(super) is_short: bool,
     /// Messages in doubt.
     pub(super) n_in_doubt: u64,
+    /// There was an outage of which nobody knows what it has cost.
+    pub(super) has_unknown_outage: bool,
     /// Arrivals that could not be attributed: so much of what counts as lost may have arrived.
     pub(super) n_unattributed: u64,
 }
@@ -104,6 +106,17 @@ impl Doubts {
         if n_messages > 0 {
             self.n_in_doubt = n_messages;
             self.add(in_doubt_of(n_messages));
+        }
+    }
+
+    /// Outages of which nobody knows what they have cost: of messages without a stamp, say.
+    pub(super) fn of_unknown_outages(&mut self, n_outages: usize) {
+        if n_outages > 0 {
+            self.has_unknown_outage = true;
+            let what = if n_outages == 1 { "outage" } else { "outages" };
+            self.add(format!(
+                "nobody knows what was missed in {n_outages} {what}"
+            ));
         }
     }
 

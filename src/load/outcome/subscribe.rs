@@ -102,8 +102,10 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
     }
     let has_latency = !observed.recorder.response.is_empty();
     let received_per_s = per_s(load.received, observed.run.total_ns);
-    let (verdict, reasons) = verdict_of(&load, &doubts);
     let outages = outages(observed, is_shared);
+    let n_unknown = outages.iter().filter(|outage| outage.lost.is_none());
+    doubts.of_unknown_outages(n_unknown.count());
+    let (verdict, reasons) = verdict_of(&load, &doubts);
     RunResult {
         schema: crate::results::SCHEMA.to_owned(),
         command: "sub".to_owned(),
@@ -156,8 +158,10 @@ fn outages(observed: &Observed, is_shared: bool) -> Vec<Outage> {
     }
     for report in &observed.connections {
         let costs = report.sink.missing_by_outage();
-        for (id, (lost, in_doubt)) in report.outages.iter().zip(costs) {
-            note_cost(&mut outages, *id, lost, in_doubt);
+        for (id, cost) in report.outages.iter().zip(costs) {
+            if let Some((lost, in_doubt)) = cost {
+                note_cost(&mut outages, *id, lost, in_doubt);
+            }
         }
     }
     outages
@@ -178,7 +182,7 @@ fn verdict_of(load: &Load, doubts: &Doubts) -> (Verdict, Vec<String>) {
     if load.received == 0 {
         return (Verdict::Inconclusive, vec!["no message arrived".to_owned()]);
     }
-    if lost > 0 || doubts.n_in_doubt > 0 {
+    if lost > 0 || doubts.n_in_doubt > 0 || doubts.has_unknown_outage {
         return (Verdict::Inconclusive, doubts.sentences.clone());
     }
     (Verdict::Pass, Vec::new())
