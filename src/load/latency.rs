@@ -4,6 +4,7 @@
 //! phase on a schedule of its own; drain until every subscriber has everything or the limit has passed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::mono_now;
@@ -16,7 +17,6 @@ use crate::load::publisher::Stamping;
 use crate::load::receiver::{ConnectionReport, LiveReceived};
 use crate::load::receiving::{DRAIN_LOOK_PERIOD, Receiving};
 use crate::load::run::{Counts, LOOK_PERIOD, Run, RunError, RunFacts, Watch};
-use crate::load::status::Who;
 use crate::measure::in_doubt::InDoubt;
 use crate::measure::recorder::Recorder;
 use crate::measure::schedule::Schedule;
@@ -24,7 +24,6 @@ use crate::measure::stamp::Phase;
 use crate::net::async_client;
 use crate::net::dial::ConnectionFacts;
 use crate::report::progress::Snapshot;
-use crate::results::outages::{Role, Status};
 use crate::units::NANOS_PER_SEC;
 
 const WARMING_UP: &str = "warming up";
@@ -181,7 +180,7 @@ impl<'a> Parts<'a> {
             }
             self.receiving.take_snapshots(run);
             let elapsed_ns = mono_now().since(began);
-            run.look(name, counts(&live, &self.receiving, is_measured));
+            run.look(name, counts(&live, &self.receiving.live, is_measured));
             run.show(&snapshot(
                 &live,
                 &self.receiving,
@@ -210,7 +209,7 @@ impl<'a> Parts<'a> {
             }
         };
         self.receiving.take_snapshots(run);
-        run.end_phase(name, counts(&live, &self.receiving, is_measured));
+        run.end_phase(name, counts(&live, &self.receiving.live, is_measured));
         Ok(outcome)
     }
 
@@ -220,10 +219,6 @@ impl<'a> Parts<'a> {
             .finish(vec![None; usize::from(self.plan.n_publishers.get())])
             .await;
         self.receiving.announce(&phase.streams);
-        for idx in 0..usize::from(self.plan.n_subscribers.get()) {
-            let role = Role::Subscriber;
-            run.board.note(Who { role, idx }, Status::Draining);
-        }
         // What has arrived needs no confirmation, so only the subscribers are waited for. What is missing after the limit is
         // lost, or in doubt.
         let n_subscribers = u64::from(self.plan.n_subscribers.get());
@@ -242,18 +237,19 @@ impl<'a> Parts<'a> {
     ) {
         let interrupt = run.interrupt.clone();
         let live = Arc::clone(self.pacer.live());
+        let is_measured = phase != WARMING_UP;
         let receiving = &mut self.receiving;
         let all = async {
             while !is_met(receiving) {
                 receiving.take_snapshots(run);
+                run.look(phase, counts(&live, &receiving.live, is_measured));
                 tokio::time::sleep(DRAIN_LOOK_PERIOD).await;
             }
         };
         let limited = tokio::time::timeout(self.plan.drain, all);
         let _ = interrupt.unless_left(limited).await;
         receiving.take_snapshots(run);
-        let is_measured = phase != WARMING_UP;
-        run.end_phase(phase, counts(&live, receiving, is_measured));
+        run.end_phase(phase, counts(&live, &receiving.live, is_measured));
     }
 
     async fn finish(
@@ -265,10 +261,19 @@ impl<'a> Parts<'a> {
         mut run: Run<'_>,
     ) -> Result<Measured, RunError> {
         let subscriber_facts = self.receiving.facts.clone();
+        let (sent, received) = (
+            Arc::clone(self.pacer.live()),
+            Arc::clone(&self.receiving.live),
+        );
         let (subscribers, recorder) = self.receiving.finish(&phase.streams, &mut run).await?;
+        // What came behind the drain limit, and before the subscribers were told to end.
+        run.end_phase(DRAINING, counts(&sent, &received, true));
         let mut in_doubt = InDoubt::new(settled.in_doubt);
-        for report in &subscribers {
-            in_doubt.confirm_by(report.sink.deliveries());
+        // A library sends over as many connections as it takes, and does not say where one ends.
+        if self.plan.client == PublishClient::Raw {
+            for report in &subscribers {
+                in_doubt.confirm_by(report.sink.deliveries());
+            }
         }
         let report = self.links.report();
         let (n_server_errors, publisher_texts) = (report.n_server_errors(), report.texts());
@@ -296,17 +301,17 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn counts(live: &LiveSent, receiving: &Receiving, is_measured: bool) -> Counts {
+fn counts(live: &LiveSent, received: &LiveReceived, is_measured: bool) -> Counts {
     Counts {
         due: Some(live.n_due()),
         sent: Some(live.n_rounds()),
         skipped: Some(live.n_skipped()),
         received: LiveReceived::get(if is_measured {
-            &receiving.live.n_received
+            &received.n_received
         } else {
-            &receiving.live.n_warmup
+            &received.n_warmup
         }),
-        missing: receiving.n_missing(),
+        missing: received.n_missing.load(Ordering::Relaxed),
     }
 }
 

@@ -46,6 +46,7 @@ pub struct Link {
     /// The number of the PING behind the last message; 0 before it was sent.
     final_ping: AtomicU64,
     wants_ping: AtomicBool,
+    is_blocked: AtomicBool,
     is_dead: AtomicBool,
     /// A client library has lost its connection at least once.
     was_lost: AtomicBool,
@@ -63,6 +64,7 @@ impl Link {
             n_pongs: AtomicU64::new(0),
             final_ping: AtomicU64::new(0),
             wants_ping: AtomicBool::new(false),
+            is_blocked: AtomicBool::new(false),
             is_dead: AtomicBool::new(false),
             was_lost: AtomicBool::new(false),
             has_mail: AtomicBool::new(false),
@@ -146,6 +148,18 @@ impl Link {
     /// Whether a PING was asked for since the last call.
     pub(crate) fn is_ping_asked(&self) -> bool {
         self.wants_ping.load(Ordering::Relaxed) && self.wants_ping.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether the writing side has a PING to send that it could send, and has not come to it yet. A server cannot have
+    /// answered what it was not asked; one that takes no more data is another matter.
+    pub(crate) fn is_ping_held_up(&self) -> bool {
+        self.wants_ping.load(Ordering::Acquire) && !self.is_blocked.load(Ordering::Acquire)
+    }
+
+    /// The kernel takes, or does not take, more data for now.
+    #[inline]
+    pub(crate) fn note_blocked(&self, is_blocked: bool) {
+        self.is_blocked.store(is_blocked, Ordering::Release);
     }
 
     /// This is the number of the PING behind the last message.

@@ -414,6 +414,7 @@ impl LinkReader {
                     self.link.ask_for_ping();
                     Ok(())
                 }
+                Look::Silent if self.link.is_ping_held_up() => Ok(()),
                 Look::Silent => self.liveness.judge(&mut self.session).await,
             }
         }

@@ -267,7 +267,14 @@ impl Publisher {
             Outlet::Client(_) if !self.handovers.is_empty() => self.write(),
             _ => {}
         }
-        if !self.is_up() || self.is_blocked() {
+        if !self.is_up() {
+            return;
+        }
+        let is_blocked = self.is_blocked();
+        if let Some(link) = &self.link {
+            link.note_blocked(is_blocked);
+        }
+        if is_blocked {
             return;
         }
         if self.link.as_ref().is_some_and(|link| link.is_ping_asked()) {

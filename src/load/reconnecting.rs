@@ -19,7 +19,7 @@ use crate::net::target::Target;
 use crate::protocol::{ServerErrorKind, ServerInfo};
 use crate::results::outages::Status;
 
-/// Refusals of the login, one after the other, that end it: the second was tried with credentials read again.
+/// Refusals of the login in one outage that end it: the second was tried with credentials read again.
 const MAX_REFUSALS: u32 = 2;
 /// Advertised servers that are remembered; a peer may advertise any number.
 const MAX_LEARNED: usize = 64;
@@ -187,11 +187,8 @@ impl Redialer {
                     }
                     Err(error) => error,
                 };
-                n_refusals = if is_permanent(&error) {
-                    n_refusals + 1
-                } else {
-                    0
-                };
+                // A server that does not answer says nothing about what another has refused.
+                n_refusals += u32::from(is_permanent(&error));
                 if n_refusals >= MAX_REFUSALS {
                     return Err(GaveUp(error_chain(&error)));
                 }

@@ -127,6 +127,8 @@ impl<S: Sink> Subscriber<S> {
             match told {
                 Control::Run => {}
                 Control::Announce(sent) => {
+                    // Nothing more is sent: what is under way is what is still waited for.
+                    self.note(Status::Draining);
                     self.sink.announce(&sent);
                     if !self.sink.end_read() {
                         break None;
