@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::run::await_growth;
 use super::stage::Stage;
 use crate::harness::{Broker, Cut, Direction, eventually, pass_time};
@@ -49,7 +51,10 @@ fn a_subscriber_that_is_thrown_out_for_being_slow_is_told_so() {
     run.await_events("subscriber", "reconnected", 1);
     stage.await_flow(Direction::Down);
     let outcome = run.interrupt();
-    stage.check_subscriber(&outcome);
+    // On a busy machine the server is as impatient with the witness, so that the proxy alone is asked.
+    let n_passed = stage.proxy.n_messages(Direction::Down);
+    assert_eq!(outcome.load("received"), n_passed);
+    assert_eq!(outcome.load("in_doubt"), 0);
     assert_eq!(outcome.kinds("subscriber"), ["slow-consumer"]);
     assert!(outcome.load("lost") > 0);
 }
@@ -87,4 +92,22 @@ fn a_publisher_that_is_cut_off_while_it_cannot_write_sends_no_message_in_halves_
         assert_eq!(outcome.load("undecodable"), 0);
         assert_eq!(outcome.load("refused"), 0);
     }
+}
+
+#[test]
+fn a_run_that_was_frozen_itself_does_not_take_the_broker_for_gone() {
+    let stage = Stage::new();
+    let run = stage.both(&["--ping-interval", "1s", "--drain", "20s"]);
+    run.signal(Signal::STOP);
+    pass_time(Duration::from_millis(3_500));
+    run.signal(Signal::CONT);
+    stage.await_flow(Direction::Down);
+    let outcome = run.interrupt();
+    assert_eq!(
+        outcome.result["n_outages"], 0,
+        "{:#}",
+        outcome.result["outages"]
+    );
+    assert_eq!(outcome.load("received"), outcome.load("sent"));
+    stage.witness.await_measured(outcome.load("sent"));
 }

@@ -119,6 +119,11 @@ impl Run {
         });
     }
 
+    /// Sends it a signal.
+    pub(super) fn signal(&self, signal: Signal) {
+        self.running.signal(signal);
+    }
+
     /// Ends it by Ctrl-C.
     #[track_caller]
     pub(super) fn interrupt(self) -> Outcome {
