@@ -5,7 +5,7 @@
 use natsbench::cli::exit;
 
 use super::run::{Outcome, Run, await_growth};
-use crate::harness::{Cut, FakeBroker, Fault, Published, Script, Whom, eventually};
+use crate::harness::{Cut, FakeBroker, Fault, HeldPort, Published, Script, Whom, eventually};
 
 /// Waits until so many further rounds were published.
 #[track_caller]
@@ -206,6 +206,18 @@ fn a_login_that_is_refused_for_good_is_tried_twice() {
     assert_eq!(outage["attempts"], 2, "{outage:#}");
     let reason = outage["gave_up"].as_str().expect("a reason");
     assert!(reason.contains("Authorization Violation"), "{outage:#}");
+}
+
+#[test]
+fn a_refusal_for_good_ends_a_run_although_another_server_is_out_of_reach() {
+    let script = Script::new()
+        .refuse_logins(100, u64::MAX, "Authorization Violation")
+        .at(100, Whom::All, Fault::Cut(Cut::Fin));
+    let broker = FakeBroker::start(script);
+    let nobody = HeldPort::new();
+    let urls = format!("{},ws://127.0.0.1:{}", broker.ws_url(), nobody.number());
+    let outcome = Run::latency(&urls, &[]).finish();
+    assert_eq!(outcome.code, Some(i32::from(exit::UNREACHABLE)));
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! A subscriber that was away and cannot know what it missed does not say that it missed nothing.
+//! Who cannot know does not say that he knows: a subscriber that was away, and a client library that lost its connection.
 
 use natsbench::cli::exit;
 
 use super::run::Run;
-use crate::harness::{Broker, Cut, FakeBroker, Fault, Script, Whom, eventually};
+use super::stage::Stage;
+use crate::harness::{Broker, Cut, Direction, FakeBroker, Fault, Script, Whom, eventually};
 
 #[test]
 fn a_subscriber_that_is_away_at_its_end_does_not_pass() {
@@ -45,4 +46,17 @@ fn of_messages_without_a_stamp_nobody_knows_how_many_an_outage_cost() {
         "{:#}",
         outcome.result
     );
+}
+
+#[test]
+fn what_a_library_had_not_delivered_is_in_doubt() {
+    for cut in [Cut::Fin, Cut::Reset] {
+        let stage = Stage::new();
+        let run = stage.publisher(&["--client", "async-nats"]);
+        stage.proxy.cut(0, cut);
+        run.await_events("publisher", "reconnected", 1);
+        stage.await_flow(Direction::Up);
+        let outcome = run.interrupt();
+        stage.check_publisher(&outcome);
+    }
 }
