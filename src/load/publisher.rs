@@ -277,7 +277,8 @@ impl Publisher {
         if is_blocked {
             return;
         }
-        if self.link.as_ref().is_some_and(|link| link.is_ping_asked()) {
+        // What is left over counts as sent, so that a PING before it would vouch for what the broker has not seen.
+        if !self.has_leftover() && self.link.as_ref().is_some_and(|link| link.is_ping_asked()) {
             // No round ends in this batch.
             self.ends.clear();
             self.append_ping(mono_now());

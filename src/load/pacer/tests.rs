@@ -374,6 +374,34 @@ async fn what_a_broken_connection_was_not_given_goes_out_first_over_the_next() {
 }
 
 #[tokio::test]
+async fn a_ping_that_was_asked_for_meanwhile_does_not_overtake_what_is_left_over() {
+    // Given a connection that takes nothing more in the middle of a message
+    let (publisher, _peer) = direct(0, Some(100_000));
+    let linked = Linked::new();
+    let bench = start(vec![
+        publisher.linked(Arc::clone(&linked.link), WhileDown::Send),
+    ]);
+    let live = Arc::clone(bench.pacer.live());
+    let run = bench.pacer.run(phase(Extent::Rounds(300)));
+    // When it is lost, and its reading side has asked for a PING shortly before
+    let losing = async {
+        until(|| live.n_rounds() > 0 && live.n_due() > live.n_rounds() + 50).await;
+        linked.link.ask_for_ping();
+        let id = linked.lose();
+        reading(linked.bring_back(id))
+    };
+    let (outcome, second) = tokio::join!(run, losing);
+    assert_eq!(outcome.unwrap().n_sent, 300);
+    assert!(bench.pacer.join());
+    drop(linked);
+    // Then the next one begins with a message: its PING would vouch for what was left over.
+    let second = second.join().unwrap();
+    assert!(second.starts_with(b"PUB rounds."));
+    let (_, others) = stamps_of(&second);
+    assert!(others.contains("PING"), "{others}");
+}
+
+#[tokio::test]
 async fn rounds_that_fall_due_while_the_connection_is_down_wait_or_are_left_out() {
     for while_down in [WhileDown::Send, WhileDown::Skip] {
         let (publisher, first) = direct(0, None);
