@@ -30,6 +30,7 @@ mod layers;
 mod loss;
 mod malformed;
 mod memory;
+mod model;
 mod omission;
 mod output;
 mod output_files;

@@ -23,7 +23,9 @@ use std::time::Duration;
 use tokio_tungstenite::tungstenite;
 
 use super::Cut;
-use super::routing::{Ledger, Outgoing, Shared};
+use super::eventually;
+use super::ledger::Ledger;
+use super::routing::{Outgoing, Shared};
 use super::script::{Fault, Greeting, Published, Script, Whom};
 use reader::Reader;
 
@@ -36,6 +38,7 @@ const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
 pub(crate) struct FakeBroker {
     port: u16,
     shared: Arc<Mutex<Shared>>,
+    sockets: Sockets,
     n_published: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
@@ -53,15 +56,17 @@ impl FakeBroker {
         let shared = Arc::new(Mutex::new(Shared::new(script)));
         let is_over = Arc::new(AtomicBool::new(false));
         let n_published = Arc::new(AtomicU64::new(0));
+        let sockets = Sockets::default();
         let accept = Acceptor {
             shared: Arc::clone(&shared),
-            sockets: Arc::default(),
+            sockets: Arc::clone(&sockets),
             n_published: Arc::clone(&n_published),
             is_over: Arc::clone(&is_over),
         };
         Self {
             port,
             shared,
+            sockets,
             n_published,
             is_over,
             accepting: Some(std::thread::spawn(move || accept.accept_all(&listener))),
@@ -95,6 +100,15 @@ impl FakeBroker {
     /// How many subscriptions there are now.
     pub(crate) fn n_subscriptions(&self) -> usize {
         self.shared.lock().expect("no panic").subscriptions.len()
+    }
+
+    /// Waits until every client has closed its connections, and all that they said was read.
+    #[track_caller]
+    pub(crate) fn await_clients_gone(&self) {
+        eventually("the clients to be gone", || {
+            let sockets = self.sockets.lock().expect("no panic");
+            sockets.is_empty().then_some(())
+        });
     }
 
     /// What it has accepted and delivered so far.
@@ -134,6 +148,9 @@ impl Acceptor {
             let (socket, _) = listener.accept().expect("a connection");
             if self.is_over.load(Ordering::Relaxed) {
                 break;
+            }
+            if self.shared.lock().expect("no panic").is_door_closed() {
+                continue;
             }
             let handle = socket.try_clone().expect("a second handle");
             self.sockets().insert(connection, handle);

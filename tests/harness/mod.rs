@@ -8,7 +8,9 @@ mod echo;
 mod fake_broker;
 mod fault_proxy;
 mod held_port;
+mod in_process;
 mod jwt;
+mod ledger;
 mod monitoring;
 mod natsbench;
 mod node;
@@ -31,7 +33,9 @@ pub(crate) use echo::brokers_saying;
 pub(crate) use fake_broker::FakeBroker;
 pub(crate) use fault_proxy::{Cut, Direction, FaultProxy, Place};
 pub(crate) use held_port::HeldPort;
+pub(crate) use in_process::{Bystander, latency_plan, length_of, run_latency};
 pub(crate) use jwt::Operator;
+pub(crate) use ledger::Ledger;
 pub(crate) use natsbench::{COMMANDS, Finished, Natsbench, Running, VARIABLES};
 pub(crate) use node::Node;
 pub(crate) use outage::{QUICK_LAME_DUCK, SYSTEM_ACCOUNT};
@@ -42,6 +46,6 @@ pub(crate) use scripted_port::ScriptedPort;
 pub(crate) use small::{
     completed, latency, publish, refused, subscribe, subscribed, write_context,
 };
-pub(crate) use tally::Tally;
+pub(crate) use tally::{MessageKey, Tally};
 pub(crate) use wait::{DEADLINE, eventually, pass_time};
 pub(crate) use witness::Witness;

@@ -1,14 +1,16 @@
-//! Routing of the fake broker: who gets a message, where the script interferes, and what was accepted and delivered.
+//! Routing of the fake broker: who gets a message, and where the script interferes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use natsbench::clock::{MonoNanos, mono_now};
 use natsbench::subject::Pattern;
 
+use super::Cut;
+use super::ledger::{Delivery, Ledger};
 use super::script::{Fault, Published, Script, Whom};
-use super::{Cut, Tally};
+use super::tally::MessageKey;
 
 /// What all control subjects of natsbench begin with.
 const CONTROL: &str = "_NATSBENCH.";
@@ -33,45 +35,6 @@ pub(super) struct Subscription {
     delivery_idx: usize,
 }
 
-/// What was delivered to one subscription, handed to its connection at least.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Delivery {
-    /// The connection, in the order in which they came.
-    pub(crate) connection: u64,
-    /// What was subscribed to.
-    pub(crate) pattern: String,
-    /// The messages.
-    pub(crate) messages: Tally,
-}
-
-/// What the fake broker knows to have happened.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Ledger {
-    /// Messages that were read from publishers, those that were lost afterwards included.
-    pub(crate) accepted: Tally,
-    /// Messages that were accepted and lost with their connection.
-    pub(crate) n_unprocessed: u64,
-    /// Refused logins.
-    pub(crate) n_refused_logins: u64,
-    /// Logins.
-    pub(crate) n_logins: u64,
-    /// One for each subscription, in the order in which they were made.
-    pub(crate) deliveries: Vec<Delivery>,
-}
-
-impl Ledger {
-    /// What all subscriptions to this pattern got, taken together: of one subscriber that came back, all it got.
-    pub(crate) fn delivered_to(&self, pattern: &str) -> Tally {
-        let mut all = Tally::default();
-        for delivery in &self.deliveries {
-            if delivery.pattern == pattern {
-                all.merge(&delivery.messages);
-            }
-        }
-        all
-    }
-}
-
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) script: Script,
@@ -82,6 +45,10 @@ pub(super) struct Shared {
     pub(super) ledger: Ledger,
     outboxes: BTreeMap<u64, Sender<Outgoing>>,
     muted: BTreeSet<u64>,
+    newest: u64,
+    has_anybody_left: bool,
+    /// Deliveries whose PING was not answered yet; by connection.
+    unconfirmed: BTreeMap<u64, VecDeque<(usize, Option<MessageKey>)>>,
     /// Their fates are still to be decided; by connection.
     unprocessed: BTreeMap<u64, Vec<(u64, Published)>>,
 }
@@ -96,6 +63,9 @@ impl Shared {
             ledger: Ledger::default(),
             outboxes: BTreeMap::new(),
             muted: BTreeSet::new(),
+            newest: 0,
+            has_anybody_left: false,
+            unconfirmed: BTreeMap::new(),
             unprocessed: BTreeMap::new(),
         }
     }
@@ -103,6 +73,18 @@ impl Shared {
     /// A connection begins.
     pub(super) fn open(&mut self, connection: u64, outbox: Sender<Outgoing>) {
         self.outboxes.insert(connection, outbox);
+        self.newest = self.newest.max(connection);
+    }
+
+    /// Whether the next connection is closed at once.
+    pub(super) fn is_door_closed(&mut self) -> bool {
+        let n_published = self.n_published;
+        let mut doors = self.script.closed_doors.iter_mut();
+        let door = doors.find(|door| n_published >= door.from && door.n_left > 0);
+        door.is_some_and(|door| {
+            door.n_left -= 1;
+            true
+        })
     }
 
     /// Whether the broker has not ended this connection; what it says afterwards is not heard.
@@ -113,6 +95,8 @@ impl Shared {
     /// A connection has ended by itself: what it has said still counts.
     pub(super) fn close(&mut self, connection: u64) {
         self.process(connection, 0);
+        let is_broken = self.ledger.broken.contains_key(&connection);
+        self.has_anybody_left |= !is_broken && self.subscribers().contains(&connection);
         self.forget(connection);
     }
 
@@ -121,8 +105,11 @@ impl Shared {
         for outgoing in last {
             self.send(connection, outgoing);
         }
-        let unprocessed = self.unprocessed.remove(&connection);
-        self.ledger.n_unprocessed += unprocessed.map_or(0, |messages| messages.len() as u64);
+        let unprocessed = self.unprocessed.remove(&connection).unwrap_or_default();
+        self.ledger.n_unprocessed += unprocessed.len() as u64;
+        for (_, message) in &unprocessed {
+            self.ledger.unprocessed.add(&message.payload);
+        }
         self.forget(connection);
     }
 
@@ -140,6 +127,10 @@ impl Shared {
     }
 
     pub(super) fn subscribe(&mut self, connection: u64, sid: String, pattern: &str) {
+        if !self.is_open(connection) {
+            // It was ended while this was read.
+            return;
+        }
         self.subscriptions.push(Subscription {
             connection,
             sid,
@@ -149,7 +140,7 @@ impl Shared {
         self.ledger.deliveries.push(Delivery {
             connection,
             pattern: pattern.to_owned(),
-            messages: Tally::default(),
+            ..Delivery::default()
         });
     }
 
@@ -157,10 +148,8 @@ impl Shared {
     pub(super) fn refusal(&mut self) -> Option<&'static str> {
         self.ledger.n_logins += 1;
         let n_published = self.n_published;
-        let refusal = self.script.refusal.as_mut()?;
-        if n_published < refusal.from || refusal.n_left == 0 {
-            return None;
-        }
+        let mut refusals = self.script.refusals.iter_mut();
+        let refusal = refusals.find(|one| n_published >= one.from && one.n_left > 0)?;
         refusal.n_left -= 1;
         self.ledger.n_refused_logins += 1;
         Some(refusal.reason)
@@ -173,11 +162,29 @@ impl Shared {
         let is_silent = ends_at.is_some_and(|at| self.n_published >= at);
         if !is_silent && !self.muted.contains(&connection) {
             self.send(connection, Outgoing::Operations(b"PONG\r\n".to_vec()));
+            let is_heard = !self.ledger.broken.contains_key(&connection);
+            if let Some(source) = self.ledger.sources.get_mut(&connection)
+                && is_heard
+            {
+                source.n_acknowledged = source.n_accepted;
+            }
+        }
+    }
+
+    /// Takes the answer to a PING, also when the connection was ended behind that PING.
+    pub(super) fn pong(&mut self, connection: u64) {
+        let unconfirmed = self.unconfirmed.get_mut(&connection);
+        if let Some((delivery_idx, Some(key))) = unconfirmed.and_then(VecDeque::pop_front) {
+            let delivery = &mut self.ledger.deliveries[delivery_idx];
+            delivery.confirmed.add_key(key);
         }
     }
 
     /// Sends a message to all who have subscribed to it.
     pub(super) fn deliver(&mut self, published: &Published) {
+        let key = MessageKey::of(&published.payload);
+        let is_confirmed = self.script.is_confirmed;
+        let ping = if is_confirmed { "PING\r\n" } else { "" };
         for subscription in &self.subscriptions {
             if subscription.pattern.matches(&published.subject) {
                 let head = format!(
@@ -186,11 +193,20 @@ impl Shared {
                     subscription.sid,
                     published.payload.len()
                 );
-                let bytes = [head.as_bytes(), &published.payload, b"\r\n"].concat();
+                let tail = ["\r\n", ping].concat();
+                let bytes = [head.as_bytes(), &published.payload, tail.as_bytes()].concat();
                 self.send(subscription.connection, Outgoing::Operations(bytes));
-                self.ledger.deliveries[subscription.delivery_idx]
-                    .messages
-                    .add(&published.payload);
+                let delivery_idx = subscription.delivery_idx;
+                if let Some(key) = &key {
+                    let delivery = &mut self.ledger.deliveries[delivery_idx];
+                    delivery.messages.add_key(key.clone());
+                }
+                if is_confirmed {
+                    let unconfirmed = self.unconfirmed.entry(subscription.connection);
+                    unconfirmed
+                        .or_default()
+                        .push_back((delivery_idx, key.clone()));
+                }
             }
         }
     }
@@ -206,7 +222,7 @@ impl Shared {
         }
         let k = self.n_published;
         self.n_published += 1;
-        self.ledger.accepted.add(&published.payload);
+        self.accept(connection, &published.payload);
         if let Some((_, length)) = self.script.delivery_stops.filter(|(at, _)| *at == k) {
             self.delivers_from = mono_now().plus(nanos(length));
         }
@@ -221,18 +237,25 @@ impl Shared {
         stop.map(|(_, length)| length)
     }
 
+    fn accept(&mut self, connection: u64, payload: &[u8]) {
+        let source = self.ledger.sources.entry(connection).or_default();
+        if let Some(key) = MessageKey::of(payload) {
+            source.publishers.insert(key.publisher);
+            source.n_accepted += u64::from(key.is_measured);
+            self.ledger.accepted.add_key(key);
+        }
+    }
+
     fn do_faults(&mut self, k: u64, publisher: u64) {
         let faults = self.script.faults.iter().filter(|(at, ..)| *at == k);
         let due: Vec<(Whom, Fault)> = faults
             .map(|(_, whom, fault)| (*whom, fault.clone()))
             .collect();
         for (whom, fault) in due {
-            if whom != Whom::Publisher {
-                for subscriber in self.subscribers() {
-                    self.do_fault(subscriber, &fault);
-                }
+            for subscriber in self.subscribers_among(whom) {
+                self.do_fault(subscriber, &fault);
             }
-            if whom != Whom::Subscribers {
+            if matches!(whom, Whom::Publisher | Whom::All) {
                 if self.script.n_unprocessed == 0 {
                     self.process(publisher, 0);
                 }
@@ -247,15 +270,29 @@ impl Shared {
         subscribers.collect()
     }
 
+    fn subscribers_among(&self, whom: Whom) -> BTreeSet<u64> {
+        let subscribers = self.subscribers();
+        match whom {
+            Whom::Publisher => BTreeSet::new(),
+            Whom::Subscribers | Whom::All => subscribers,
+            Whom::Subscriber(nth) => {
+                let at = nth % subscribers.len().max(1);
+                subscribers.iter().nth(at).copied().into_iter().collect()
+            }
+        }
+    }
+
     /// Does something to connections that there are now.
     pub(super) fn strike(&mut self, whom: Whom, fault: &Fault) {
         let subscribers = self.subscribers();
+        let hit = self.subscribers_among(whom);
         let connections: Vec<u64> = self.outboxes.keys().copied().collect();
         for connection in connections {
+            let is_publisher = !subscribers.contains(&connection);
             let is_hit = match whom {
                 Whom::All => true,
-                Whom::Subscribers => subscribers.contains(&connection),
-                Whom::Publisher => !subscribers.contains(&connection),
+                Whom::Publisher => is_publisher,
+                Whom::Subscribers | Whom::Subscriber(_) => hit.contains(&connection),
             };
             if is_hit {
                 self.do_fault(connection, fault);
@@ -265,6 +302,11 @@ impl Shared {
 
     fn do_fault(&mut self, connection: u64, fault: &Fault) {
         let end = Outgoing::End(Cut::Fin);
+        let is_kept = matches!(fault, Fault::Lines(_) | Fault::Mute);
+        if !is_kept && self.is_open(connection) {
+            let newest = self.newest;
+            self.ledger.broken.entry(connection).or_insert(newest);
+        }
         match fault {
             Fault::Cut(cut) => self.end(connection, [Outgoing::End(*cut)]),
             Fault::CutInMidFrame => {
@@ -277,6 +319,9 @@ impl Shared {
             }
             Fault::Lines(lines) => {
                 self.send(connection, Outgoing::Operations(lines.as_bytes().to_vec()));
+            }
+            Fault::Nonsense => {
+                self.send(connection, Outgoing::Operations(b"NONSENSE\r\n".to_vec()));
             }
             Fault::Mute => {
                 self.muted.insert(connection);
@@ -291,6 +336,7 @@ impl Shared {
         };
         let n_due = messages.len().saturating_sub(n_left);
         let due: Vec<_> = messages.drain(..n_due).collect();
+        self.ledger.n_late += u64::from(self.has_anybody_left) * due.len() as u64;
         for (k, published) in due {
             for message in (self.script.fate)(k, published) {
                 self.deliver(&message);

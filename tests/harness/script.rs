@@ -38,6 +38,8 @@ pub(crate) enum Whom {
     Publisher,
     /// Of all who have a subscription. They do not get the message any more.
     Subscribers,
+    /// Of one of them: the nth, in the order in which they came, counted round and round.
+    Subscriber(usize),
     /// Of both.
     All,
 }
@@ -53,6 +55,8 @@ pub(crate) enum Fault {
     Close(Vec<u8>),
     /// It gets these lines, whatever they are.
     Lines(&'static str),
+    /// It gets what is no operation of NATS. Its client ends it, and does not hear what comes behind.
+    Nonsense,
     /// Its PINGs are not answered any more.
     Mute,
 }
@@ -72,6 +76,13 @@ pub(super) struct Refusal {
     pub(super) reason: &'static str,
 }
 
+/// New connections that are closed before a word was said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClosedDoor {
+    pub(super) from: u64,
+    pub(super) n_left: u64,
+}
+
 /// What becomes of message `k`.
 type Fate = Box<dyn FnMut(u64, Published) -> Vec<Published> + Send>;
 
@@ -82,12 +93,14 @@ pub(crate) struct Script {
     pub(super) reading_stops: Option<(u64, Duration)>,
     pub(super) delivery_stops: Option<(u64, Duration)>,
     pub(super) faults: Vec<(u64, Whom, Fault)>,
-    pub(super) refusal: Option<Refusal>,
+    pub(super) refusals: Vec<Refusal>,
+    pub(super) closed_doors: Vec<ClosedDoor>,
     pub(super) n_unprocessed: usize,
     pub(super) pongs_end_at: Option<u64>,
     pub(super) n_pings: usize,
     pub(super) is_end_dropped: bool,
     pub(super) is_deaf: bool,
+    pub(super) is_confirmed: bool,
 }
 
 impl Script {
@@ -99,12 +112,14 @@ impl Script {
             reading_stops: None,
             delivery_stops: None,
             faults: Vec::new(),
-            refusal: None,
+            refusals: Vec::new(),
+            closed_doors: Vec::new(),
             n_unprocessed: 0,
             pongs_end_at: None,
             n_pings: 0,
             is_end_dropped: false,
             is_deaf: false,
+            is_confirmed: false,
         }
     }
 
@@ -151,13 +166,31 @@ impl Script {
         self.at(k, Whom::All, Fault::Lines(lines))
     }
 
-    /// Once `k` messages were published, the next so many logins are refused with this `-ERR`.
+    /// Once `k` messages were published, the next so many logins are refused with this `-ERR`. Further calls add further
+    /// refusals.
     pub(crate) fn refuse_logins(mut self, k: u64, n_logins: u64, reason: &'static str) -> Self {
-        self.refusal = Some(Refusal {
+        self.refusals.push(Refusal {
             from: k,
             n_left: n_logins,
             reason,
         });
+        self
+    }
+
+    /// Once `k` messages were published, the next so many connections are closed as soon as they are there. Further calls
+    /// add further ones.
+    pub(crate) fn close_doors(mut self, k: u64, n_connections: u64) -> Self {
+        self.closed_doors.push(ClosedDoor {
+            from: k,
+            n_left: n_connections,
+        });
+        self
+    }
+
+    /// Every delivery is followed by a PING, so that its answer tells that the message was read. Not to be had together with
+    /// other pings.
+    pub(crate) fn confirm_deliveries(mut self) -> Self {
+        self.is_confirmed = true;
         self
     }
 

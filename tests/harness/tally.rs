@@ -48,8 +48,13 @@ impl Tally {
     /// Adds a message, if it carries a stamp.
     pub(crate) fn add(&mut self, payload: &[u8]) {
         if let Some(key) = MessageKey::of(payload) {
-            *self.copies.entry(key).or_default() += 1;
+            self.add_key(key);
         }
+    }
+
+    /// Adds a message whose stamp was read before.
+    pub(crate) fn add_key(&mut self, key: MessageKey) {
+        *self.copies.entry(key).or_default() += 1;
     }
 
     /// Different messages of measured phases.
@@ -68,6 +73,12 @@ impl Tally {
         for (key, n_copies) in &other.copies {
             *self.copies.entry(key.clone()).or_default() += n_copies;
         }
+    }
+
+    /// Different messages of measured phases, and how many copies of each.
+    pub(crate) fn measured(&self) -> impl Iterator<Item = (&MessageKey, u64)> {
+        let copies = self.copies.iter().filter(|(key, _)| key.is_measured);
+        copies.map(|(key, n_copies)| (key, *n_copies))
     }
 
     /// Different messages.

@@ -69,15 +69,14 @@ impl<'a> Reader<'a> {
         if unread.is_empty() {
             return None;
         }
-        if !self.shared().is_open(self.number) {
-            // Nobody listens any more.
-            return Some(unread.len());
-        }
         let line_bytes = unread.windows(2).position(|pair| pair == b"\r\n")?;
         let line = String::from_utf8_lossy(&unread[..line_bytes]).into_owned();
         let mut words = line.split(' ');
         let after_line = line_bytes + 2;
+        // Of a connection that was ended, nothing is heard but that it had read what it was sent before.
+        let is_open = self.shared().is_open(self.number);
         match words.next()? {
+            "PONG" => self.shared().pong(self.number),
             "PUB" => {
                 let subject = words.next().expect("a subject").to_owned();
                 let size: usize = words
@@ -86,9 +85,12 @@ impl<'a> Reader<'a> {
                     .expect("a size");
                 let payload = unread.get(after_line..after_line + size)?.to_vec();
                 unread.get(after_line + size..after_line + size + 2)?;
-                self.publish(Published { subject, payload });
+                if is_open {
+                    self.publish(Published { subject, payload });
+                }
                 return Some(after_line + size + 2);
             }
+            _ if !is_open => {}
             "SUB" => {
                 let pattern = words.next().expect("a pattern");
                 let sid = words.next_back().expect("a subscription number").to_owned();
