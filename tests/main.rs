@@ -14,6 +14,7 @@ mod async_client;
 mod bad_input;
 mod broker_command;
 mod checkpoints;
+mod clock_steps;
 mod completions;
 mod contexts;
 mod credentials;

@@ -92,6 +92,7 @@ pub(crate) fn run_latency(
         let watch = Watch {
             interrupt: Interrupt::default(),
             clock,
+            checkpoint_period: Duration::from_mins(1),
             watcher: &mut watcher,
         };
         let measured = runtime.block_on(Box::pin(latency::run(&plan, watch)));
