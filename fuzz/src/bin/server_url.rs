@@ -2,6 +2,8 @@
 //! nor the text of an error has a part of its secrets.
 #![no_main]
 
+use std::fmt::Write as _;
+
 use libfuzzer_sys::{Corpus, fuzz_target};
 use natsbench::cli::fuzzing::server_url_error;
 use natsbench::net::target::{Target, UserInfo};
@@ -20,7 +22,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
             // The password may have a `/`, so that the host is not where it seems to be: what stands before the last `@` is
             // hidden.
             for text in [error.to_string(), shown] {
-                assert_hides(url, &text, |rest| rest.len());
+                assert_hides(url, &text, str::len);
             }
         }
     }
@@ -56,11 +58,10 @@ fn check(url: &str, target: &Target) {
 
 /// The URL as one would type it, with every byte of the secrets escaped.
 fn written(target: &Target) -> String {
-    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let user_info = |info: &UserInfo| {
-        let user: String = escaped(info.user.expose());
+        let user = escaped(info.user.expose());
         match &info.password {
-            Some(password) => format!("{user}:{}@", escaped(password.expose()) as String),
+            Some(password) => format!("{user}:{}@", escaped(password.expose())),
             None => format!("{user}@"),
         }
     };
@@ -71,6 +72,14 @@ fn written(target: &Target) -> String {
         target.host_and_port(),
         target.path_and_query
     )
+}
+
+fn escaped(secret: &str) -> String {
+    secret.bytes().fold(String::new(), |mut out, byte| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(out, "%{byte:02x}");
+        out
+    })
 }
 
 /// Neither what stands before the last `@` of a part of the URL is shown, nor what stands in the query. A word that stands
