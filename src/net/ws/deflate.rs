@@ -101,11 +101,10 @@ impl Inflater {
                 usize::try_from(state.total_in() - consumed_before).unwrap_or(input.len());
             input = &input[consumed.min(input.len())..];
             let is_stuck = consumed == 0 && self.out.len() == produced_before;
-            if status == Status::StreamEnd
-                || (input.is_empty() && self.out.len() < self.out.capacity())
-            {
+            if status == Status::StreamEnd {
                 return Ok(());
             }
+            // Room that is left does not mean that all has come: at the end of its window of 32 KiB the decoder stops, too.
             if is_stuck {
                 return if input.is_empty() {
                     Ok(())
@@ -177,6 +176,43 @@ mod tests {
                 assert_eq!(refused, Err(DeflateError::TooLong { limit_bytes }));
             }
         }
+    }
+
+    #[test]
+    fn room_that_was_left_by_another_message_makes_no_difference() {
+        // All of it is taken in when the window is full for the fourth time, with a rest that has still to come out.
+        let mut message = [0; 146];
+        for (at, byte) in [
+            (0, 0xec),
+            (1, 0xc1),
+            (2, 0x01),
+            (3, 0x01),
+            (7, 0x82),
+            (8, 0x20),
+            (9, 0xff),
+            (10, 0xaf),
+            (11, 0x6e),
+            (12, 0x48),
+            (13, 0x40),
+            (14, 0x01),
+            (42, 0xaf),
+            (45, 0x8c),
+            (95, 0xaf),
+            (97, 0x01),
+            (120, 0x7a),
+            (142, 0xff),
+            (143, 0xff),
+            (144, 0xff),
+            (145, 0xff),
+        ] {
+            message[at] = byte;
+        }
+        let mut large = Vec::new();
+        Deflater::default().deflate(&vec![0; 300_000], &mut large);
+        let (mut fresh, mut used) = (Inflater::new(1 << 20), Inflater::new(1 << 20));
+        used.inflate(&large).unwrap();
+        assert_eq!(fresh.inflate(&message).unwrap().len(), 131_235);
+        assert_eq!(used.inflate(&message), fresh.inflate(&message));
     }
 
     #[test]
