@@ -1,26 +1,17 @@
 //! A long run puts down what it knows from time to time: each checkpoint is a whole result, and none claims to be the end.
 
-use std::num::NonZeroU16;
-use std::sync::Arc;
 use std::time::Duration;
 
 use natsbench::clock::{Clock, WallNanos};
 use natsbench::load::interrupt::Interrupt;
-use natsbench::load::latency;
-use natsbench::load::outcome;
-use natsbench::load::plan::{
-    Endpoint, LatencyPlan, PublishClient, ReconnectPolicy, RoundsPlan, WhileDown,
-};
 use natsbench::load::run::{Watch, Watcher};
+use natsbench::load::{latency, outcome};
 use natsbench::measure::recorder::Recorder;
-use natsbench::net::dial::DialOptions;
 use natsbench::report::progress::Snapshot;
 use natsbench::results::outages::{SeriesRow, StatusEvent};
 use natsbench::results::{Ended, RunResult, Verdict};
-use natsbench::rounds::{ExtrasForm, GameMix, Route};
-use natsbench::units::Rate;
 
-use crate::harness::Broker;
+use crate::harness::{Broker, latency_plan};
 
 /// Keeps what it is told.
 #[derive(Default)]
@@ -42,48 +33,11 @@ impl Watcher for Keeper {
     }
 }
 
-fn plan(url: &str) -> LatencyPlan {
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .expect("the provider knows the default versions")
-    .with_root_certificates(rustls::RootCertStore::empty())
-    .with_no_client_auth();
-    let endpoint = Endpoint {
-        servers: vec![url.parse().expect("a URL")],
-        dial: DialOptions::new(Arc::new(tls), Duration::from_secs(10)),
-        reconnect: ReconnectPolicy::default(),
-        read_credentials: None,
-    };
-    LatencyPlan {
-        subscribe_at: endpoint.clone(),
-        publish_at: endpoint,
-        client: PublishClient::Raw,
-        n_publishers: NonZeroU16::MIN,
-        n_subscribers: NonZeroU16::MIN,
-        rounds: RoundsPlan {
-            games: GameMix::default(),
-            route: Route::Game,
-            prefix: "rounds".to_owned(),
-            size_bytes: None,
-            seed: 1,
-            extras: ExtrasForm::Object,
-            is_stamped: true,
-        },
-        rate: Rate::new(500, 1).expect("a rate"),
-        duration: Duration::from_secs(2),
-        warmup: Duration::from_millis(200),
-        drain: Duration::from_secs(5),
-        while_down: WhileDown::Send,
-        objectives: Vec::new(),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_is_a_whole_result_and_never_the_end() {
     let broker = Broker::start();
-    let plan = plan(&broker.ws_url());
+    let mut plan = latency_plan(&broker.ws_url(), 1_000, 500);
+    plan.warmup = Duration::from_millis(200);
     let mut keeper = Keeper::default();
     let watch = Watch {
         interrupt: Interrupt::default(),

@@ -47,7 +47,7 @@ fn run(settings: &[i64]) -> RunResult {
         .into();
     let setter = ClockSetter {
         step,
-        settings: settings.to_vec().into_iter(),
+        settings: Vec::from(settings).into_iter(),
     };
     run_latency(plan, Clock::start_settable(step), setter).expect("a result")
 }

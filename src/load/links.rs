@@ -98,7 +98,7 @@ pub struct Links {
     pub facts: Vec<ConnectionFacts>,
     report: Arc<LinkReport>,
     readers: JoinSet<()>,
-    links: Vec<Arc<Link>>,
+    connections: Vec<Arc<Link>>,
     client: PublishClient,
     board: StatusBoard,
 }
@@ -129,7 +129,7 @@ impl Links {
             facts: Vec::new(),
             report: Arc::new(LinkReport::default()),
             readers: JoinSet::new(),
-            links: Vec::new(),
+            connections: Vec::new(),
             client: plan.client,
             board: board.clone(),
         };
@@ -141,7 +141,7 @@ impl Links {
                 Opened::Direct(opened) => links.start_reading(idx, *opened, &endpoint)?,
                 Opened::Client(client, link) => (links.start_handing_over(client), link),
             };
-            links.links.push(Arc::clone(&link));
+            links.connections.push(Arc::clone(&link));
             let publisher = Publisher::new(idx, outlet, plan.rounds)?;
             publishers.push(publisher.linked(link, plan.while_down));
         }
@@ -200,12 +200,12 @@ impl Links {
             return true;
         }
         let all = async {
-            for link in &self.links {
+            for link in &self.connections {
                 link.settled().await;
             }
         };
         tokio::time::timeout(limit, all).await.is_ok()
-            && self.links.iter().all(|link| link.is_confirmed())
+            && self.connections.iter().all(|link| link.is_confirmed())
     }
 
     /// Waits, up to `limit`, until a client library has sent what it was given; ends the reading tasks.
@@ -216,7 +216,7 @@ impl Links {
             let _ = tokio::time::timeout(limit, drained).await;
         }
         self.readers.shutdown().await;
-        for (idx, link) in (0..).zip(&self.links) {
+        for (idx, link) in (0..).zip(&self.connections) {
             if !link.is_dead() {
                 self.board.note(who(idx), Status::Closed { reason: None });
             }
@@ -239,7 +239,7 @@ async fn open_all(
             who: who(idx),
             link,
             report: Arc::clone(report),
-            outage: Mutex::default(),
+            state: Mutex::default(),
         };
         open_one(plan.endpoint.clone(), plan.client, watch)
     })
@@ -270,35 +270,45 @@ struct LibraryWatch {
     who: Who,
     link: Arc<Link>,
     report: Arc<LinkReport>,
-    /// Which outage there is now, if there is one; outside nothing before the first connection.
-    outage: Mutex<Option<Option<OutageId>>>,
+    state: Mutex<LibraryState>,
+}
+
+/// Where a library's connection stands.
+#[derive(Clone, Copy, Default)]
+enum LibraryState {
+    #[default]
+    NotYetConnected,
+    Up,
+    Down(OutageId),
 }
 
 impl LibraryWatch {
     fn on_event(&self, event: LibraryEvent) {
         let board = self.link.board();
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            LibraryEvent::Complaint(text) => {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match (event, *state) {
+            (LibraryEvent::Complaint(text), _) => {
                 self.report.n_server_errors.fetch_add(1, Ordering::Relaxed);
                 self.report.note(text);
             }
-            LibraryEvent::Connected { server } => match outage.replace(None) {
-                None => board.connected(self.who, &server),
-                Some(Some(id)) => board.reconnected(self.who, id, &server, 1, None),
-                Some(None) => {}
-            },
-            LibraryEvent::Disconnected => {
+            (LibraryEvent::Connected { server }, before) => {
+                *state = LibraryState::Up;
+                match before {
+                    LibraryState::NotYetConnected => board.connected(self.who, &server),
+                    LibraryState::Down(id) => board.reconnected(self.who, id, &server, 1, None),
+                    LibraryState::Up => {}
+                }
+            }
+            (LibraryEvent::Disconnected, LibraryState::Up) => {
                 self.link.library_lost_it();
                 let cause = Cause {
                     kind: CauseKind::Library,
                     close_code: None,
                     text: "async-nats has lost the connection".to_owned(),
                 };
-                if let Some(None) = *outage {
-                    *outage = Some(Some(board.disconnected(self.who, cause, mono_now())));
-                }
+                *state = LibraryState::Down(board.disconnected(self.who, cause, mono_now()));
             }
+            (LibraryEvent::Disconnected, _) => {}
         }
     }
 }

@@ -96,25 +96,25 @@ pub struct PhaseOutcome {
 /// Counters that anyone may read while the thread runs.
 #[derive(Debug, Default)]
 pub struct LiveSent {
-    n_rounds: AtomicU64,
-    n_skipped: AtomicU64,
-    n_due: AtomicU64,
+    rounds: AtomicU64,
+    skipped: AtomicU64,
+    due: AtomicU64,
 }
 
 impl LiveSent {
     /// Rounds sent in the current phase.
     pub fn n_rounds(&self) -> u64 {
-        self.n_rounds.load(Ordering::Relaxed)
+        self.rounds.load(Ordering::Relaxed)
     }
 
     /// Rounds left out in the current phase.
     pub fn n_skipped(&self) -> u64 {
-        self.n_skipped.load(Ordering::Relaxed)
+        self.skipped.load(Ordering::Relaxed)
     }
 
     /// Rounds due so far in the current phase; what was sent where there is no schedule.
     pub fn n_due(&self) -> u64 {
-        self.n_due.load(Ordering::Relaxed)
+        self.due.load(Ordering::Relaxed)
     }
 }
 
@@ -328,9 +328,9 @@ impl Worker {
     /// Tells whoever looks where the phase stands.
     fn show(&self, progress: &PhaseProgress) {
         let show = |counter: &AtomicU64, value| counter.store(value, Ordering::Relaxed);
-        show(&self.live.n_rounds, progress.n_sent());
-        show(&self.live.n_skipped, progress.n_skipped);
-        show(&self.live.n_due, progress.n_due.min(progress.n_planned()));
+        show(&self.live.rounds, progress.n_sent());
+        show(&self.live.skipped, progress.n_skipped);
+        show(&self.live.due, progress.n_due.min(progress.n_planned()));
     }
 }
 

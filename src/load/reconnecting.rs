@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn behind_a_path_there_is_a_proxy_and_nothing_to_dial_directly() {
         let redialer = redialer(&["wss://proxy/nats"], &["10.0.0.7:8443"]);
-        assert_eq!(candidates(&redialer), ["wss://proxy/nats"]);
+        assert_eq!(candidates(&redialer), ["wss://proxy:443/nats"]);
     }
 
     #[test]

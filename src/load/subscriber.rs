@@ -423,7 +423,7 @@ impl<S: Sink> Subscriber<S> {
                     }
                     self.last_complaint = Some(text.to_owned());
                 }
-                _ => {}
+                ServerOp::Ok => {}
             }
         }
         if has_message && let Some(id) = self.awaits_first.take() {

@@ -1,5 +1,7 @@
 //! The result of a `pub` run.
 
+use std::collections::BTreeMap;
+
 use crate::load::pacer::tick_ns;
 use crate::load::plan::{Extent, PublishPlan};
 use crate::load::publish::Published;
@@ -62,18 +64,6 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
     } else {
         Verdict::Inconclusive
     };
-    let mut settings = rounds_settings(&plan.rounds);
-    let mut set = |key: &str, value: String| _ = settings.insert(key.to_owned(), value);
-    set(
-        "rate",
-        rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string()),
-    );
-    set("connections", plan.n_connections.to_string());
-    match plan.extent {
-        Extent::Duration(duration) => set("duration", format_duration(duration)),
-        Extent::Rounds(n) => set("count", format_count(n)),
-        Extent::Endless => {}
-    }
     let lateness = published.phase.lateness.all();
     let outages = outages_of(&published.run, messages_per_round);
     RunResult {
@@ -114,10 +104,26 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
             doubts: doubts.sentences,
         }),
         environment: environment(),
-        settings,
+        settings: settings_of(plan, rate),
         started_at: rfc3339(&published.run.clock, published.run.started),
         duration_ns: published.run.total_ns,
         outages,
         n_outages: published.run.n_outages,
     }
+}
+
+fn settings_of(plan: &PublishPlan, rate: Option<Rate>) -> BTreeMap<String, String> {
+    let mut settings = rounds_settings(&plan.rounds);
+    let mut set = |key: &str, value: String| _ = settings.insert(key.to_owned(), value);
+    set(
+        "rate",
+        rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string()),
+    );
+    set("connections", plan.n_connections.to_string());
+    match plan.extent {
+        Extent::Duration(duration) => set("duration", format_duration(duration)),
+        Extent::Rounds(n) => set("count", format_count(n)),
+        Extent::Endless => {}
+    }
+    settings
 }
