@@ -30,7 +30,7 @@ const WARMING_UP: &str = "warming up";
 const MEASURING: &str = "measuring";
 const DRAINING: &str = "draining";
 
-/// What a run has measured; [`outcome`](crate::load::outcome) makes a result of it.
+/// What a run has measured; [`outcome`] makes a result of it.
 pub struct Measured {
     /// What is known of every run.
     pub run: RunFacts,

@@ -24,6 +24,7 @@ pub mod receiver;
 mod receiving;
 mod reconnecting;
 pub mod run;
+mod skipping;
 pub mod status;
 pub mod streams;
 pub mod subscribe;

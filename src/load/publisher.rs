@@ -4,7 +4,6 @@
 //! no more, or the connection is down, the rounds that fall due meanwhile stay due, unrendered and with their intended
 //! time. What was rendered, but not handed to the kernel when a connection broke, goes out first over the next one.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -14,8 +13,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use crate::clock::{Clock, MonoNanos, mono_now};
 use crate::load::lateness::{Backpressure, Lateness};
 use crate::load::ledger::Ledger;
-use crate::load::link::{Link, Mail};
+use crate::load::link::Link;
 use crate::load::plan::{RoundsPlan, WhileDown};
+use crate::load::skipping::Skipping;
 use crate::load::status::OutageId;
 use crate::load::streams::{Stream, StreamSent, generator_of, stream_idxs, streams_of};
 use crate::measure::deliveries::SeqRange;
@@ -23,6 +23,10 @@ use crate::measure::stamp::{Phase, RunId, Stamp};
 use crate::net::direct::{Batch, DirectWriter};
 use crate::protocol::encode;
 use crate::rounds::{Generator, Route, SizeTooSmall};
+
+mod connection;
+
+use connection::{Final, Leftover};
 
 /// Most bytes that go out in one write. Rendering this many takes some twenty microseconds, which bounds how far
 /// the `sent` stamp of a message can lie before its write. A batch is this large only at full speed or behind a stall.
@@ -101,20 +105,6 @@ enum State {
     Dead(String),
 }
 
-/// A last message, and a PING behind it.
-#[derive(Debug)]
-struct Final {
-    message: Option<(String, Vec<u8>)>,
-    is_sent: bool,
-}
-
-/// Messages that were rendered and not handed to a connection.
-#[derive(Debug, Default)]
-struct Leftover {
-    operations: Vec<u8>,
-    ends: Vec<OpEnd>,
-}
-
 /// One publisher; see the module documentation.
 #[derive(Debug)]
 pub struct Publisher {
@@ -134,11 +124,9 @@ pub struct Publisher {
     ledger: Ledger,
     is_in_phase: bool,
     pressure: Backpressure,
-    /// Rounds that fell due from the one to the other are skipped.
-    skipping: Option<(MonoNanos, Option<MonoNanos>)>,
-    /// The last outage, how many rounds it has cost, and whether a first message is still to come.
+    skipping: Skipping,
+    /// The last outage, and whether the first message behind it is still to come.
     outage: Option<OutageId>,
-    n_skipped_of_outage: u64,
     is_first_awaited: bool,
     last: Option<Final>,
     /// Messages that wait for the client library.
@@ -168,9 +156,8 @@ impl Publisher {
             streams,
             is_in_phase: false,
             pressure: Backpressure::default(),
-            skipping: None,
+            skipping: Skipping::default(),
             outage: None,
-            n_skipped_of_outage: 0,
             is_first_awaited: false,
             last: None,
             handovers: Vec::new(),
@@ -234,9 +221,7 @@ impl Publisher {
         for stream in &mut self.streams {
             stream.n_sent = 0;
         }
-        if let Some((start, None)) = &mut self.skipping {
-            *start = mono_now();
-        }
+        self.skipping.begin_phase(mono_now());
     }
 
     /// A phase ends. Returns how many of the rounds that were rendered have not been handed to a connection, and never
@@ -287,90 +272,6 @@ impl Publisher {
         self.flush_final();
     }
 
-    fn take_mail(&mut self) {
-        let Some(link) = self.link.clone() else {
-            return;
-        };
-        while let Some(mail) = link.take_mail() {
-            match mail {
-                Mail::Lost {
-                    id,
-                    n_pongs,
-                    moment,
-                } => self.connection_lost(&link, id, n_pongs, moment),
-                Mail::Back { id, writer } => self.connection_back(&link, id, writer),
-                Mail::Dead { reason } => self.state = State::Dead(reason),
-            }
-        }
-    }
-
-    fn connection_lost(&mut self, link: &Link, id: OutageId, n_pongs: u64, moment: MonoNanos) {
-        self.ledger.absorb(n_pongs);
-        self.state = State::Down;
-        self.pressure.blocked(moment);
-        // After a phase its counts have been taken: what was rendered counts as sent, and is in doubt.
-        if self.is_in_phase {
-            self.reclaim();
-        }
-        let mut handed = self.n_sent();
-        for op in &self.leftover.ends {
-            handed[op.stream_idx] -= 1;
-        }
-        let n_in_doubt = self.ledger.connection_lost(handed);
-        link.board().note_in_doubt(id, n_in_doubt);
-        self.outage = Some(id);
-        self.n_skipped_of_outage = 0;
-        if self.while_down == WhileDown::Skip {
-            self.skipping = Some((moment, None));
-        }
-        if let Some(last) = &mut self.last {
-            last.is_sent = false;
-        }
-    }
-
-    fn connection_back(&mut self, link: &Link, id: OutageId, writer: Box<DirectWriter>) {
-        let now = mono_now();
-        self.outlet = Outlet::Direct(writer);
-        self.state = State::Up;
-        self.pressure.freed(now);
-        self.is_first_awaited = true;
-        if let Some((_, end)) = &mut self.skipping {
-            *end = Some(now);
-        }
-        if self.while_down == WhileDown::Skip {
-            link.board().note_skipped(id, self.n_skipped_of_outage);
-        }
-    }
-
-    /// Takes back what the broken connection was not given: whole messages, and the one that it was given only a part of.
-    fn reclaim(&mut self) {
-        let Outlet::Direct(writer) = &mut self.outlet else {
-            return;
-        };
-        let Some(unhanded) = writer.unhanded() else {
-            return;
-        };
-        let n_handed = self.ends.partition_point(|op| op.end <= unhanded.offset);
-        let start = n_handed
-            .checked_sub(1)
-            .map_or(0, |last| self.ends[last].end);
-        let Some(end) = self.ends.last().map(|op| op.end) else {
-            return;
-        };
-        if start < end && end <= unhanded.operations.len() {
-            self.leftover = Leftover {
-                operations: unhanded.operations[start..end].to_vec(),
-                ends: self.ends[n_handed..]
-                    .iter()
-                    .map(|op| OpEnd {
-                        end: op.end - start,
-                        ..*op
-                    })
-                    .collect(),
-            };
-        }
-    }
-
     /// Sends rounds for the given intended times until there are no more, the batch limit makes it write, or the kernel
     /// takes no more.
     ///
@@ -406,9 +307,8 @@ impl Publisher {
                     break;
                 };
                 let due = match when {
-                    Intended::At(due) if self.is_skipped(due) => {
+                    Intended::At(due) if self.skipping.skips(due) => {
                         done.n_skipped += 1;
-                        self.note_skipped();
                         continue;
                     }
                     Intended::At(due) => {
@@ -424,6 +324,7 @@ impl Publisher {
             if done.total() == before {
                 return done;
             }
+            self.tell_skipped();
             if !self.ends.is_empty() || !self.handovers.is_empty() {
                 self.write_behind_ping(sent);
             }
@@ -433,33 +334,19 @@ impl Publisher {
     /// While the connection is down, takes what falls due off the schedule, if it is to be skipped.
     fn skip_due(&mut self, intended: &mut impl FnMut(u64) -> Option<Intended>, done: &mut Advance) {
         while let Some(Intended::At(due)) = intended(done.total())
-            && self.is_skipped(due)
+            && self.skipping.skips(due)
         {
             done.n_skipped += 1;
-            self.note_skipped();
         }
+        self.tell_skipped();
     }
 
-    fn note_skipped(&mut self) {
-        self.n_skipped_of_outage += 1;
-        if self.is_up()
+    /// Puts down what the last outage has cost so far, when that is more than before.
+    fn tell_skipped(&mut self) {
+        if let Some(n_skipped) = self.skipping.news()
             && let (Some(link), Some(id)) = (&self.link, self.outage)
         {
-            link.board().note_skipped(id, self.n_skipped_of_outage);
-        }
-    }
-
-    /// Whether a round that fell due then is to be left out. Rounds are asked about in the order in which they fell due.
-    #[inline]
-    fn is_skipped(&mut self, due: MonoNanos) -> bool {
-        match self.skipping {
-            None => false,
-            Some((start, _)) if due < start => false,
-            Some((_, end)) if end.is_none_or(|end| due <= end) => true,
-            Some(_) => {
-                self.skipping = None;
-                false
-            }
+            link.board().note_skipped(id, n_skipped);
         }
     }
 
@@ -511,14 +398,6 @@ impl Publisher {
         }
     }
 
-    /// Sends what the connection before this one was not given.
-    fn resend(&mut self, sent: MonoNanos) {
-        let leftover = std::mem::take(&mut self.leftover);
-        self.batch.out().extend_from_slice(&leftover.operations);
-        self.ends = leftover.ends;
-        self.write_behind_ping(sent);
-    }
-
     /// Writes the batch, with a PING behind it when it is time for one.
     fn write_behind_ping(&mut self, sent: MonoNanos) {
         if let Some(link) = &self.link {
@@ -560,56 +439,6 @@ impl Publisher {
         if let Err(error) = result {
             self.write_failed(error);
         }
-    }
-
-    /// What the reading side saw explains more than how a write failed, so that its word is waited for.
-    fn write_failed(&mut self, error: io::Error) {
-        match (&self.link, &self.outlet) {
-            (Some(link), Outlet::Direct(writer)) => {
-                link.write_failed(error);
-                writer.shut_down();
-                self.state = State::Broken;
-            }
-            _ => self.state = State::Dead(error.to_string()),
-        }
-    }
-
-    /// Sends one message outside the streams (the end-of-run message), if there is one, and a PING whose PONG confirms that
-    /// the broker has processed everything before it; again over the next connection when this one breaks before.
-    pub fn finish(&mut self, message: Option<(String, Vec<u8>)>) {
-        self.last = Some(Final {
-            message,
-            is_sent: false,
-        });
-        self.flush();
-    }
-
-    fn flush_final(&mut self) {
-        let Some(last) = &mut self.last else { return };
-        if last.is_sent {
-            return;
-        }
-        last.is_sent = true;
-        match (&self.outlet, &last.message) {
-            (Outlet::Direct(_), Some((subject, payload))) => {
-                let prefix = encode::publish_prefix(subject);
-                encode::append_publish(self.batch.out(), &prefix, payload);
-            }
-            (Outlet::Client(_), Some((subject, payload))) => self.handovers.push(Handover {
-                subject: subject.clone(),
-                payload: payload.clone(),
-            }),
-            (_, None) => {}
-        }
-        if let Outlet::Direct(_) = self.outlet {
-            // No round ends in this batch.
-            self.ends.clear();
-            let ping = self.append_ping(mono_now());
-            if let Some(link) = &self.link {
-                link.expect_final_pong(ping);
-            }
-        }
-        self.write();
     }
 
     fn n_sent(&self) -> Vec<u64> {

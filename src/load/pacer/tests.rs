@@ -17,6 +17,7 @@ use crate::measure::stamp::{RunId, Stamp};
 use crate::net::direct::DirectWriter;
 use crate::results::outages::{Cause, CauseKind, Role};
 use crate::rounds::{ExtrasForm, GameMix, Route};
+use crate::units::NANOS_PER_SEC;
 
 /// Long enough for anything on a loaded machine; a run that needs it all has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
