@@ -175,7 +175,9 @@ fn a_publisher_that_was_frozen_alone_shows_as_lateness_at_a_subscriber_in_anothe
     ] {
         assert!(late_ns >= 250_000_000, "{late_ns}\n{sent}\n{arrived}");
     }
-    assert!(p90_ns(&arrived, "service") < LATE_NS, "{arrived}");
+    // Service has no part in it, other than that the broker has a burst to pass on.
+    let (service_ns, response_ns) = (p90_ns(&arrived, "service"), p90_ns(&arrived, "response"));
+    assert!(2 * service_ns < response_ns, "{arrived}");
 }
 
 #[test]
