@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
+
 use crate::cli::ColorWhen;
 use crate::cli::broker::beside_local_broker;
 use crate::cli::connection::{ConnectionArgs, parse_target};
@@ -22,7 +24,6 @@ use crate::load::plan::{Endpoint, LatencyPlan};
 use crate::measure::slo::Objective;
 use crate::rounds::ExtrasForm;
 use crate::units::{Rate, RateLimit, parse_duration};
-use clap::Args;
 
 /// Flags of `latency`.
 #[derive(Debug, Args)]
@@ -155,13 +156,6 @@ fn parse_objective(text: &str) -> Result<Objective, CliError> {
 pub(crate) fn run(args: &LatencyArgs, color: ColorWhen) -> Result<u8, CliError> {
     let mut plan = args.plan()?;
     let result_files = ResultFiles::open(args.save.as_deref(), args.hdr.as_deref())?;
-    if let (Some(save), Some(hdr)) = (&result_files.save, &result_files.hdr)
-        && save.is_same(hdr)
-    {
-        return Err(CliError::usage(
-            "`--save` and `--hdr` name the same file: one would overwrite the other",
-        ));
-    }
     let secrets = Arc::new(secrets_of(&[&plan.subscribe_at, &plan.publish_at]));
     let mut watcher = RunWatcher::new(&args.output, true, &args.run_files, result_files, &secrets)?;
     args.rounds.warn(color);
