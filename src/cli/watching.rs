@@ -104,10 +104,15 @@ impl RunWatcher {
 
     /// What the run needs to tell this watcher.
     pub(crate) fn watch(&mut self, interrupt: Interrupt) -> Watch<'_> {
+        // Without a file for it, a checkpoint would be put together for nobody.
+        let checkpoint_period = match self.save {
+            Some(_) => CHECKPOINT_PERIOD,
+            None => Duration::MAX,
+        };
         Watch {
             interrupt,
             clock: self.clock,
-            checkpoint_period: CHECKPOINT_PERIOD,
+            checkpoint_period,
             watcher: self,
         }
     }
