@@ -4,7 +4,7 @@ use std::io;
 
 use super::{OpEnd, Outlet, Publisher, State};
 use crate::clock::{MonoNanos, mono_now};
-use crate::load::link::{Link, Mail};
+use crate::load::link::Mail;
 use crate::load::plan::WhileDown;
 use crate::load::publisher::Handover;
 use crate::load::status::OutageId;
@@ -27,23 +27,20 @@ pub(super) struct Leftover {
 
 impl Publisher {
     pub(super) fn take_mail(&mut self) {
-        let Some(link) = self.link.clone() else {
-            return;
-        };
-        while let Some(mail) = link.take_mail() {
+        while let Some(mail) = self.link.as_ref().and_then(|link| link.take_mail()) {
             match mail {
                 Mail::Lost {
                     id,
                     n_pongs,
                     moment,
-                } => self.connection_lost(&link, id, n_pongs, moment),
-                Mail::Back { id, writer } => self.connection_back(&link, id, writer),
+                } => self.connection_lost(id, n_pongs, moment),
+                Mail::Back { id, writer } => self.connection_back(id, writer),
                 Mail::Dead { reason } => self.state = State::Dead(reason),
             }
         }
     }
 
-    fn connection_lost(&mut self, link: &Link, id: OutageId, n_pongs: u64, moment: MonoNanos) {
+    fn connection_lost(&mut self, id: OutageId, n_pongs: u64, moment: MonoNanos) {
         self.ledger.absorb(n_pongs);
         self.state = State::Down;
         self.pressure.blocked(moment);
@@ -56,7 +53,9 @@ impl Publisher {
             handed[op.stream_idx] -= 1;
         }
         let n_in_doubt = self.ledger.connection_lost(handed);
-        link.board().note_in_doubt(id, n_in_doubt);
+        if let Some(link) = &self.link {
+            link.board().note_in_doubt(id, n_in_doubt);
+        }
         self.outage = Some(id);
         if self.while_down == WhileDown::Skip {
             self.skipping.begin(moment);
@@ -66,7 +65,7 @@ impl Publisher {
         }
     }
 
-    fn connection_back(&mut self, link: &Link, id: OutageId, writer: Box<DirectWriter>) {
+    fn connection_back(&mut self, id: OutageId, writer: Box<DirectWriter>) {
         let now = mono_now();
         self.outlet = Outlet::Direct(writer);
         self.state = State::Up;
@@ -74,7 +73,9 @@ impl Publisher {
         self.is_first_awaited = true;
         if self.while_down == WhileDown::Skip {
             self.skipping.end(now);
-            link.board().note_skipped(id, self.skipping.n_skipped());
+            if let Some(link) = &self.link {
+                link.board().note_skipped(id, self.skipping.n_skipped());
+            }
         }
     }
 
