@@ -85,13 +85,13 @@ pub struct Ready {
     pub refused: Vec<(String, String)>,
 }
 
-/// Opens many connections, several at a time, in the order of their numbers.
+/// Opens many connections, several at a time, in the order of their numbers, which `open` is given.
 ///
 /// # Errors
 /// The first that could not be opened; the others are given up.
 pub(crate) async fn open_many<T, E, F>(
     n_connections: usize,
-    open: impl Fn() -> F,
+    open: impl Fn(usize) -> F,
 ) -> Result<Vec<T>, E>
 where
     T: Send + 'static,
@@ -101,7 +101,7 @@ where
     let gate = Arc::new(Semaphore::new(MAX_PARALLEL_DIALS));
     let mut tasks = JoinSet::new();
     for idx in 0..n_connections {
-        let (gate, opening) = (Arc::clone(&gate), open());
+        let (gate, opening) = (Arc::clone(&gate), open(idx));
         tasks.spawn(async move {
             let _permit = gate.acquire().await;
             opening.await.map(|opened| (idx, opened))
@@ -122,7 +122,7 @@ where
 /// # Errors
 /// The first that could not be opened, or whose subscription was refused.
 pub(crate) async fn open_all(plan: &ReceiverPlan) -> Result<Vec<(Session, Ready)>, StartError> {
-    open_many(plan.n_connections, || open_one(plan.clone())).await
+    open_many(plan.n_connections, |_| open_one(plan.clone())).await
 }
 
 async fn open_one(plan: ReceiverPlan) -> Result<(Session, Ready), StartError> {

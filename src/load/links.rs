@@ -109,10 +109,10 @@ enum Opened {
     Client(AsyncClient, Arc<Link>),
 }
 
-fn who(idx: u16) -> Who {
+fn who(idx: usize) -> Who {
     Who {
         role: Role::Publisher,
-        idx: usize::from(idx),
+        idx,
     }
 }
 
@@ -135,7 +135,7 @@ impl Links {
         };
         let mut publishers = Vec::new();
         let endpoint = Arc::new(plan.endpoint.clone());
-        let opened = open_all(plan, &links.report, board).await?;
+        let opened = open_all(plan, &endpoint, &links.report, board).await?;
         for (idx, opened) in (0..).zip(opened) {
             let (outlet, link) = match opened {
                 Opened::Direct(opened) => links.start_reading(idx, *opened, &endpoint)?,
@@ -161,7 +161,12 @@ impl Links {
             report: Arc::clone(&self.report),
             link: Arc::clone(&link),
             liveness: Liveness::new(endpoint.reconnect.ping_interval),
-            redialer: Redialer::new(who(idx), self.board.clone(), Arc::clone(endpoint), &facts),
+            redialer: Redialer::new(
+                who(usize::from(idx)),
+                self.board.clone(),
+                Arc::clone(endpoint),
+                &facts,
+            ),
             last_complaint: None,
         };
         self.facts.push(facts);
@@ -216,7 +221,7 @@ impl Links {
             let _ = tokio::time::timeout(limit, drained).await;
         }
         self.readers.shutdown().await;
-        for (idx, link) in (0..).zip(&self.connections) {
+        for (idx, link) in self.connections.iter().enumerate() {
             if !link.is_dead() {
                 self.board.note(who(idx), Status::Closed { reason: None });
             }
@@ -227,42 +232,34 @@ impl Links {
 /// Opens all connections, in the order of their numbers.
 async fn open_all(
     plan: &LinksPlan<'_>,
+    endpoint: &Arc<Endpoint>,
     report: &Arc<LinkReport>,
     board: &StatusBoard,
 ) -> Result<Vec<Opened>, LinkError> {
-    let next_idx = std::cell::Cell::new(0);
-    open_many(usize::from(plan.n_connections), || {
-        let idx = next_idx.get();
-        next_idx.set(idx + 1);
-        let link = Arc::new(Link::new(board.clone()));
-        let watch = LibraryWatch {
+    open_many(usize::from(plan.n_connections), |idx| {
+        let endpoint = Arc::clone(endpoint);
+        let watch = (plan.client == PublishClient::AsyncNats).then(|| LibraryWatch {
             who: who(idx),
-            link,
+            link: Arc::new(Link::new(board.clone())),
             report: Arc::clone(report),
             state: Mutex::default(),
-        };
-        open_one(plan.endpoint.clone(), plan.client, watch)
+        });
+        async move {
+            match watch {
+                None => Ok(Opened::Direct(Box::new(dial_any(&endpoint).await?))),
+                Some(watch) => open_library(&endpoint, watch).await,
+            }
+        }
     })
     .await
 }
 
-async fn open_one(
-    endpoint: Endpoint,
-    client: PublishClient,
-    watch: LibraryWatch,
-) -> Result<Opened, LinkError> {
-    match client {
-        PublishClient::Raw => Ok(Opened::Direct(Box::new(dial_any(&endpoint).await?))),
-        PublishClient::AsyncNats => {
-            let link = Arc::clone(&watch.link);
-            let on_event: OnLibraryEvent = Arc::new(move |event| watch.on_event(event));
-            let reconnect = endpoint.reconnect;
-            let client =
-                AsyncClient::connect(&endpoint.servers, &endpoint.dial, reconnect.wait, &on_event)
-                    .await?;
-            Ok(Opened::Client(client, link))
-        }
-    }
+async fn open_library(endpoint: &Endpoint, watch: LibraryWatch) -> Result<Opened, LinkError> {
+    let link = Arc::clone(&watch.link);
+    let on_event: OnLibraryEvent = Arc::new(move |event| watch.on_event(event));
+    let wait = endpoint.reconnect.wait;
+    let client = AsyncClient::connect(&endpoint.servers, &endpoint.dial, wait, &on_event).await?;
+    Ok(Opened::Client(client, link))
 }
 
 /// Follows what a client library says of its connection.
