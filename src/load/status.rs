@@ -110,22 +110,8 @@ impl StatusBoard {
     /// A connection was lost.
     pub fn disconnected(&self, who: Who, cause: Cause, moment: MonoNanos) -> OutageId {
         self.0.n_up.fetch_sub(1, Ordering::Relaxed);
-        let outage = Outage {
-            role: who.role,
-            idx: who.idx,
-            cause: cause.clone(),
-            started_ns: self.since_start(moment),
-            duration_ns: None,
-            attempts: 0,
-            failed: Vec::new(),
-            server: None,
-            is_other_server: None,
-            first_message_ns: None,
-            lost: None,
-            in_doubt: None,
-            skipped: None,
-            gave_up: None,
-        };
+        let started_ns = self.since_start(moment);
+        let outage = Outage::begun(who.role, who.idx, cause.clone(), started_ns);
         let slot = {
             let mut lists = self.lists();
             lists.n_outages += 1;

@@ -74,25 +74,15 @@ pub(super) mod tests {
 
     /// An outage of a subscriber, in milliseconds.
     pub(crate) fn outage(idx: usize, started_ms: u64, length_ms: Option<u64>) -> Outage {
+        let cause = Cause {
+            kind: CauseKind::Reset,
+            close_code: None,
+            text: "it was reset".to_owned(),
+        };
         Outage {
-            role: Role::Subscriber,
-            idx,
-            cause: Cause {
-                kind: CauseKind::Reset,
-                close_code: None,
-                text: "it was reset".to_owned(),
-            },
-            started_ns: started_ms * MS,
             duration_ns: length_ms.map(|length_ms| length_ms * MS),
             attempts: 1,
-            failed: Vec::new(),
-            server: None,
-            is_other_server: None,
-            first_message_ns: None,
-            lost: None,
-            in_doubt: None,
-            skipped: None,
-            gave_up: None,
+            ..Outage::begun(Role::Subscriber, idx, cause, started_ms * MS)
         }
     }
 

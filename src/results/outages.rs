@@ -116,6 +116,28 @@ pub struct Outage {
     pub gave_up: Option<String>,
 }
 
+impl Outage {
+    /// One that has just begun: nothing was tried yet, and nothing is known of what it costs.
+    pub fn begun(role: Role, idx: usize, cause: Cause, started_ns: u64) -> Self {
+        Self {
+            role,
+            idx,
+            cause,
+            started_ns,
+            duration_ns: None,
+            attempts: 0,
+            failed: Vec::new(),
+            server: None,
+            is_other_server: None,
+            first_message_ns: None,
+            lost: None,
+            in_doubt: None,
+            skipped: None,
+            gave_up: None,
+        }
+    }
+}
+
 /// What has become of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
