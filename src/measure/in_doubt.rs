@@ -7,6 +7,8 @@
 //!
 //! Invariant: each range lies within one connection's life, and ranges of one stream do not overlap.
 
+use std::collections::BTreeMap;
+
 use super::deliveries::{Deliveries, SeqRange};
 
 /// The messages of a run that are in doubt.
@@ -58,6 +60,20 @@ impl InDoubt {
             from: 0,
             to: u64::MAX,
         })
+    }
+
+    /// How many of what a subscriber misses, by publisher and stream; streams of which there is nothing are left out.
+    pub fn missing_by_stream(&self, deliveries: &Deliveries) -> BTreeMap<(u16, u8), u64> {
+        let mut by_stream = BTreeMap::new();
+        for missing in deliveries.missing() {
+            let n_messages = self.n_within(&missing);
+            if n_messages > 0 {
+                *by_stream
+                    .entry((missing.publisher, missing.stream))
+                    .or_default() += n_messages;
+            }
+        }
+        by_stream
     }
 
     /// How many of these numbers.
@@ -144,7 +160,7 @@ mod tests {
             deliveries.announce(0, 0, n_sent);
             let mut doubt = InDoubt::new(vec![range(0, from, from + len)]);
             doubt.confirm_by(&deliveries);
-            let in_doubt: u64 = deliveries.missing().map(|missing| doubt.n_within(&missing)).sum();
+            let in_doubt: u64 = doubt.missing_by_stream(&deliveries).values().sum();
             let end = n_sent.max(arrived.iter().max().map_or(0, |max| max + 1));
             let last = arrived.iter().filter(|seq| (from..from + len).contains(seq)).max();
             let naive = (from..(from + len).min(end))

@@ -7,7 +7,6 @@ use crate::load::latency::{Measured, SoFar};
 use crate::load::pacer::tick_ns;
 use crate::load::plan::LatencyPlan;
 use crate::load::receiver::{ConnectionReport, LiveReceived};
-use crate::measure::deliveries::SeqRange;
 use crate::measure::recorder::Recorder;
 use crate::measure::schedule::Schedule;
 use crate::measure::slo;
@@ -22,7 +21,6 @@ use super::parts::{
     TrustFacts, bars_of, connection_of, environment, n_messages, not_sent, note_cost, outages_of,
     paced_ns, per_s, ratio, rfc3339, rounds_settings, sent_streams, stats_of, trust_of,
 };
-use super::subscribe::n_missing_in_doubt;
 use super::verdict::{ended, judged, overall};
 
 /// The result of a `latency` run.
@@ -251,7 +249,12 @@ fn latency_load(plan: &LatencyPlan, measured: &Measured) -> Load {
     };
     let mut n_in_doubt = 0;
     for report in &measured.subscribers {
-        n_in_doubt += add_subscriber(&mut load, measured, report, sent);
+        let in_doubt = measured
+            .in_doubt
+            .missing_by_stream(report.sink.deliveries());
+        let n_of_subscriber = in_doubt.values().sum();
+        n_in_doubt += n_of_subscriber;
+        add_subscriber(&mut load, report, sent, n_of_subscriber);
         for stream in report.sink.deliveries().streams() {
             let found = load
                 .streams
@@ -260,12 +263,9 @@ fn latency_load(plan: &LatencyPlan, measured: &Measured) -> Load {
                 .find(|(_, sent)| {
                     sent.publisher == stream.publisher && sent.stream == stream.stream
                 });
-            if let Some((row, sent)) = found {
-                let is_own = |range: &SeqRange| {
-                    (range.publisher, range.stream) == (sent.publisher, sent.stream)
-                };
-                let own = report.sink.deliveries().missing().filter(is_own);
-                let in_doubt: u64 = own.map(|range| measured.in_doubt.n_within(&range)).sum();
+            if let Some((row, _)) = found {
+                let key = (stream.publisher, stream.stream);
+                let in_doubt = in_doubt.get(&key).copied().unwrap_or(0);
                 row.received += stream.received;
                 *row.lost.get_or_insert(0) += stream.lost - in_doubt;
                 *row.in_doubt.get_or_insert(0) += in_doubt;
@@ -281,16 +281,10 @@ fn latency_load(plan: &LatencyPlan, measured: &Measured) -> Load {
     load
 }
 
-/// Adds what one subscriber got; returns how much of what it missed is in doubt.
-fn add_subscriber(
-    load: &mut Load,
-    measured: &Measured,
-    report: &ConnectionReport<RunSink>,
-    sent: u64,
-) -> u64 {
+/// Adds what one subscriber got; so much of what it missed is in doubt.
+fn add_subscriber(load: &mut Load, report: &ConnectionReport<RunSink>, sent: u64, in_doubt: u64) {
     let totals = report.sink.deliveries().totals();
     let counts = report.sink.counts();
-    let in_doubt = n_missing_in_doubt(report.sink.deliveries(), &measured.in_doubt);
     load.received += totals.received;
     load.duplicated += totals.duplicated;
     load.reordered += totals.reordered;
@@ -306,5 +300,4 @@ fn add_subscriber(
         duplicated: totals.duplicated,
         reordered: totals.reordered,
     });
-    in_doubt
 }

@@ -38,8 +38,9 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
             let totals = deliveries.totals();
             let mut in_doubt = InDoubt::new(ranges.to_vec());
             in_doubt.confirm_by(deliveries);
+            let in_doubt = in_doubt.missing_by_stream(deliveries);
             missing += totals.lost;
-            n_in_doubt += n_missing_in_doubt(deliveries, &in_doubt);
+            n_in_doubt += in_doubt.values().sum::<u64>();
             n_unattributed += totals.late_unknown;
             load.duplicated += totals.duplicated;
             load.reordered += totals.reordered;
@@ -167,12 +168,6 @@ fn outages(observed: &Observed, is_shared: bool) -> Vec<Outage> {
     outages
 }
 
-/// How many of the missing messages may never have reached the broker.
-pub(super) fn n_missing_in_doubt(deliveries: &Deliveries, in_doubt: &InDoubt) -> u64 {
-    let missing = deliveries.missing();
-    missing.map(|range| in_doubt.n_within(&range)).sum()
-}
-
 /// A `sub` has no objective: what it saw is its result, and lost messages make it fail.
 fn verdict_of(load: &Load, doubts: &Doubts) -> (Verdict, Vec<String>) {
     let lost = load.lost.unwrap_or(0);
@@ -192,14 +187,12 @@ fn add_streams(
     rows: &mut Vec<StreamLoad>,
     run: RunId,
     deliveries: &Deliveries,
-    in_doubt: &InDoubt,
+    in_doubt: &BTreeMap<(u16, u8), u64>,
     subject_of: impl Fn(u16, u8) -> String,
 ) {
     for stream in deliveries.streams() {
-        let own = deliveries
-            .missing()
-            .filter(|range| (range.publisher, range.stream) == (stream.publisher, stream.stream));
-        let n_in_doubt: u64 = own.map(|range| in_doubt.n_within(&range)).sum();
+        let key = (stream.publisher, stream.stream);
+        let n_in_doubt = in_doubt.get(&key).copied().unwrap_or(0);
         rows.push(StreamLoad {
             run: format!("{:08x}", run.0),
             publisher: stream.publisher,
