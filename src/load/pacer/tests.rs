@@ -310,6 +310,20 @@ impl Linked {
     }
 }
 
+/// A run of 300 rounds whose one connection takes nothing more in the middle of a message, and its other end.
+fn run_into_a_full_connection(linked: &Linked) -> (Bench, TcpStream) {
+    let (publisher, peer) = direct(0, Some(100_000));
+    let bench = start(vec![
+        publisher.linked(Arc::clone(&linked.link), WhileDown::Send),
+    ]);
+    (bench, peer)
+}
+
+/// Waits until rounds fall due and none goes out.
+async fn until_blocked(live: &LiveSent) {
+    until(|| live.n_rounds() > 0 && live.n_due() > live.n_rounds() + 50).await;
+}
+
 /// Waits until the thread has got somewhere.
 async fn until(is_there: impl Fn() -> bool) {
     let there = async {
@@ -338,16 +352,12 @@ fn whole_stamps_of(received: &[u8]) -> Vec<Stamp> {
 #[tokio::test]
 async fn what_a_broken_connection_was_not_given_goes_out_first_over_the_next() {
     // Given a connection that takes nothing more in the middle of a message
-    let (publisher, mut peer) = direct(0, Some(100_000));
     let linked = Linked::new();
-    let bench = start(vec![
-        publisher.linked(Arc::clone(&linked.link), WhileDown::Send),
-    ]);
+    let (bench, mut peer) = run_into_a_full_connection(&linked);
     let live = Arc::clone(bench.pacer.live());
     let run = bench.pacer.run(phase(Extent::Rounds(300)));
     let losing = async {
-        // Blocked: rounds fall due, and none goes out.
-        until(|| live.n_rounds() > 0 && live.n_due() > live.n_rounds() + 50).await;
+        until_blocked(&live).await;
         let id = linked.lose();
         (id, linked.bring_back(id))
     };
@@ -377,16 +387,13 @@ async fn what_a_broken_connection_was_not_given_goes_out_first_over_the_next() {
 #[tokio::test]
 async fn a_ping_that_was_asked_for_meanwhile_does_not_overtake_what_is_left_over() {
     // Given a connection that takes nothing more in the middle of a message
-    let (publisher, _peer) = direct(0, Some(100_000));
     let linked = Linked::new();
-    let bench = start(vec![
-        publisher.linked(Arc::clone(&linked.link), WhileDown::Send),
-    ]);
+    let (bench, _peer) = run_into_a_full_connection(&linked);
     let live = Arc::clone(bench.pacer.live());
     let run = bench.pacer.run(phase(Extent::Rounds(300)));
     // When it is lost, and its reading side has asked for a PING shortly before
     let losing = async {
-        until(|| live.n_rounds() > 0 && live.n_due() > live.n_rounds() + 50).await;
+        until_blocked(&live).await;
         linked.link.ask_for_ping();
         let id = linked.lose();
         reading(linked.bring_back(id))
