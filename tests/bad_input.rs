@@ -196,6 +196,24 @@ fn durations_and_counts() {
 }
 
 #[test]
+fn flags_about_lost_connections() {
+    let mut transcript = Transcript::new();
+    transcript.refuse(&["latency", "--reconnect-wait", "0"]);
+    transcript.refuse(&["latency", "--reconnect-wait=-1s"]);
+    transcript.refuse(&["pub", "--reconnect-wait", "soon"]);
+    transcript.refuse(&["sub", "x", "--max-reconnects", "-1"]);
+    transcript.refuse(&["sub", "x", "--max-reconnects", "1.5"]);
+    transcript.refuse(&["pub", "--ping-interval", "0s"]);
+    transcript.refuse(&["pub", "--while-down", "drop"]);
+    transcript.refuse(&["sub", "x", "--stall=abc"]);
+    transcript.refuse(&["sub", "x", "--stall=-5"]);
+    transcript.refuse(&["latency", "--events", "missing/e"]);
+    transcript.refuse(&["latency", "--events", "a", "--save", "a"]);
+    transcript.refuse(&["pub", "--events", "b", "--series", "./b"]);
+    insta::assert_snapshot!(transcript.text);
+}
+
+#[test]
 fn sizes() {
     let mut transcript = Transcript::new();
     for size in [

@@ -54,7 +54,8 @@ pub(crate) fn explained(error: &clap::Error, args: &[OsString]) -> Option<CliErr
     };
     let arg = text(ContextKind::InvalidArg)?;
     // The name alone: `--rate <N|max>` is `--rate`.
-    let flag = arg.split([' ', '=']).next().unwrap_or(arg);
+    // A value that may be left out is written in brackets: `--stall[=<BYTES>]`.
+    let flag = arg.split([' ', '=', '[']).next().unwrap_or(arg);
     match error.kind() {
         ErrorKind::ValueValidation => {
             let value = text(ContextKind::InvalidValue)?;
