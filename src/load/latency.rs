@@ -52,8 +52,6 @@ pub struct Measured {
     pub n_server_errors: u64,
     /// What the broker complained about on the publishing connections.
     pub publisher_texts: Vec<String>,
-    /// Measured phase and drain, from the first due time.
-    pub measured_ns: u64,
 }
 
 /// What a run has measured so far, in the middle of it: only what can be had without stopping anybody.
@@ -96,11 +94,10 @@ pub async fn run(plan: &LatencyPlan, watch: Watch<'_>) -> Result<Measured, RunEr
     run.begin_measuring();
     let phase = parts.phase(MEASURING, plan.duration, &mut run).await?;
     parts.drain(&phase, &mut run).await;
-    let measured_ns = mono_now().since(phase.started);
     let settled = parts.pacer.settle().await;
     // Taken before the connections are closed: that is no outage.
     let facts = run.facts();
-    parts.finish(phase, settled, facts, measured_ns, run).await
+    parts.finish(phase, settled, facts, run).await
 }
 
 impl<'a> Parts<'a> {
@@ -257,7 +254,6 @@ impl<'a> Parts<'a> {
         phase: PhaseOutcome,
         settled: Settled,
         facts: RunFacts,
-        measured_ns: u64,
         mut run: Run<'_>,
     ) -> Result<Measured, RunError> {
         let subscriber_facts = self.receiving.facts.clone();
@@ -296,7 +292,6 @@ impl<'a> Parts<'a> {
             publisher_facts,
             n_server_errors,
             publisher_texts,
-            measured_ns,
         })
     }
 }

@@ -103,8 +103,6 @@ pub(crate) struct Run<'a> {
 /// What is known of a run when it is over, whatever it did.
 #[derive(Debug)]
 pub struct RunFacts {
-    /// Which run.
-    pub id: RunId,
     /// The process's clock.
     pub clock: Clock,
     /// When the run began.
@@ -290,7 +288,6 @@ impl<'a> Run<'a> {
     pub(crate) fn facts_so_far(&self) -> RunFacts {
         let (outages, n_outages) = self.board.outages();
         RunFacts {
-            id: self.id,
             clock: self.clock,
             started: self.started,
             total_ns: self.elapsed_ns(),
