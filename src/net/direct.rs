@@ -70,7 +70,8 @@ impl Batch {
     }
 
     fn clear(&mut self) {
-        self.bytes.truncate(HEADROOM_BYTES);
+        self.bytes.clear();
+        self.bytes.resize(HEADROOM_BYTES, 0);
     }
 }
 
@@ -148,23 +149,21 @@ impl DirectWriter {
     pub fn send(&mut self, batch: &mut Batch) -> io::Result<Flushed> {
         self.queue_control();
         let (start, payload) = self.frame(batch);
-        let result = if self.is_blocked() || self.tls.is_some() {
-            self.keep_pending(&batch.bytes[start..], payload);
-            self.flush_pending()
+        // The frame stays here whole until the kernel has all of it: a connection that breaks may have taken half an
+        // operation. Nothing is copied for that, unless an answer of the reading side is ahead of it.
+        if self.pending.is_empty() {
+            std::mem::swap(&mut self.pending, &mut batch.bytes);
+            self.pending_start = start;
+            self.last_frame = Some(LastFrame { start, payload });
         } else {
-            self.write_direct(&batch.bytes[start..], payload)
-        };
+            self.last_frame = Some(LastFrame {
+                start: self.pending.len(),
+                payload,
+            });
+            self.pending.extend_from_slice(&batch.bytes[start..]);
+        }
         batch.clear();
-        result
-    }
-
-    /// Puts a whole frame behind what is pending.
-    fn keep_pending(&mut self, frame: &[u8], payload: LastPayload) {
-        self.last_frame = Some(LastFrame {
-            start: self.pending.len(),
-            payload,
-        });
-        self.pending.extend_from_slice(frame);
+        self.flush_pending()
     }
 
     /// What the kernel (with TLS: the encryption) has not taken of the last batch, once the connection is of no use any
@@ -248,22 +247,6 @@ impl DirectWriter {
         let start = seal(&mut batch.bytes, HEADROOM_BYTES, options);
         let header_bytes = HEADROOM_BYTES - start;
         (start, LastPayload::Framed { header_bytes, mask })
-    }
-
-    fn write_direct(&mut self, frame: &[u8], payload: LastPayload) -> io::Result<Flushed> {
-        let mut written = 0;
-        let result = write_some(&mut self.socket, frame, &mut written);
-        if written < frame.len() {
-            // Whole, because a connection that breaks now may have taken half an operation.
-            self.keep_pending(frame, payload);
-            self.pending_start += written;
-        }
-        result?;
-        Ok(if written < frame.len() {
-            Flushed::Blocked
-        } else {
-            Flushed::All
-        })
     }
 
     fn flush_pending(&mut self) -> io::Result<Flushed> {
