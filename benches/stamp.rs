@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use natsbench::measure::stamp::{self, PLACEHOLDER_TAIL};
+use natsbench::measure::stamp::{self, PLACEHOLDER_TAIL, TailWriter};
 use natsbench::measure::{Phase, RunId, Stamp};
 
 const STAMP: Stamp = Stamp {
@@ -21,6 +21,13 @@ fn stamps(c: &mut Criterion) {
     let mut payload = [head.as_slice(), PLACEHOLDER_TAIL.as_slice()].concat();
     c.bench_function("stamp/write", |b| {
         b.iter(|| black_box(STAMP).write_tail(black_box(&mut payload)));
+    });
+    c.bench_function("stamp/write_next", |b| {
+        let (mut tail, mut stamp) = (TailWriter::default(), STAMP);
+        b.iter(|| {
+            stamp.seq += 1;
+            tail.write(black_box(&stamp), black_box(&mut payload))
+        });
     });
     c.bench_function("stamp/read_fixed", |b| {
         b.iter(|| Stamp::read_fixed(black_box(&payload)));

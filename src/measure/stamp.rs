@@ -31,8 +31,10 @@ use std::str::FromStr;
 
 mod hex;
 mod json;
+mod tail;
 
 pub use json::read;
+pub use tail::TailWriter;
 
 /// How many characters the stamp has, between its quotes.
 pub const STAMP_CHARS: usize = 60;
@@ -147,34 +149,13 @@ pub enum Origin {
 }
 
 impl Stamp {
-    /// Writes the whole tail over the last [`TAIL_BYTES`] bytes of `payload`, which the caller keeps free for it.
+    /// Writes the whole tail over the last [`TAIL_BYTES`] bytes of `payload`, which the caller keeps free for it: a
+    /// [`TailWriter`] for one stamp.
     ///
-    /// Returns `false`, with nothing written, if `payload` is shorter than that. A sequence number above
-    /// [`MAX_SEQ`] is written as [`MAX_SEQ`].
+    /// Returns `false`, with nothing written, if `payload` is shorter than that.
     #[inline]
     pub fn write_tail(&self, payload: &mut [u8]) -> bool {
-        let Some(tail) = payload.last_chunk_mut::<TAIL_BYTES>() else {
-            return false;
-        };
-        *tail = *PLACEHOLDER_TAIL;
-        write_timestamp(
-            &mut tail[TIMESTAMP_AT..MARK_AT],
-            self.intended_ns / NANOS_PER_MS,
-        );
-        let stamp = &mut tail[STAMP_AT..STAMP_AT + STAMP_CHARS];
-        stamp[PHASE_AT] = match self.phase {
-            Phase::WarmUp => b'w',
-            Phase::Measured => b'm',
-        };
-        let seq = self.seq.min(MAX_SEQ);
-        let head = u64::from(self.publisher) << 48 | u64::from(self.stream) << 40 | seq >> 8;
-        hex::encode8(self.run.0, &mut stamp[RUN_AT..]);
-        hex::encode16(head, &mut stamp[PUBLISHER_AT..]);
-        // The last eight digits of the sequence number overlap the six that were just written.
-        hex::encode8(low_half(seq), &mut stamp[INTENDED_AT - 8..]);
-        hex::encode16(self.intended_ns, &mut stamp[INTENDED_AT..]);
-        hex::encode16(self.sent_ns, &mut stamp[SENT_AT..]);
-        true
+        TailWriter::default().write(self, payload)
     }
 
     /// Reads a stamp that is where [`Stamp::write_tail`] put it, without parsing; `None` if there is none.
@@ -209,24 +190,6 @@ impl Stamp {
             intended_ns: hex::decode16(*chars[INTENDED_AT..].first_chunk()?)?,
             sent_ns: hex::decode16(*chars[SENT_AT..].first_chunk()?)?,
         })
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the low half is what is asked for"
-)]
-fn low_half(value: u64) -> u32 {
-    value as u32
-}
-
-/// Writes thirteen digits.
-#[inline]
-fn write_timestamp(digits: &mut [u8], timestamp_ms: u64) {
-    let mut rest = timestamp_ms.clamp(MIN_TIMESTAMP_MS, MAX_TIMESTAMP_MS);
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
     }
 }
 

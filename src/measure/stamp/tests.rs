@@ -85,6 +85,7 @@ fn the_placeholder_is_a_readable_stamp_of_nothing() {
         (Phase::WarmUp, RunId(0), 0)
     );
     assert_eq!(parsed(&payload)["id"], 1);
+    assert_eq!(stamped(&stamp), payload);
 }
 
 #[test]
@@ -352,6 +353,23 @@ proptest! {
         prop_assert!(payload.starts_with(head.as_bytes()));
         prop_assert_eq!(Stamp::read_fixed(&payload), Some(stamp));
         prop_assert_eq!(read(&payload), Origin::Fixed(stamp));
+    }
+
+    #[test]
+    fn what_the_stamps_before_had_in_common_changes_nothing(
+        stamps in prop::collection::vec(any_stamp(), 1..8),
+        picks in prop::collection::vec([any::<prop::sample::Index>(), any::<prop::sample::Index>()], 1..20),
+    ) {
+        // Stamps that share some of their fields with the ones before
+        let mut writer = TailWriter::default();
+        for [one, other] in picks {
+            let other = other.get(&stamps);
+            let stamp = Stamp { intended_ns: other.intended_ns, run: other.run, ..*one.get(&stamps) };
+            let mut payload = PLACEHOLDER_TAIL.to_vec();
+            prop_assert!(writer.write(&stamp, &mut payload));
+            prop_assert_eq!(&payload, &stamped(&stamp)[HEAD.len()..]);
+            prop_assert_eq!(Stamp::read_fixed(&payload), Some(stamp));
+        }
     }
 
     #[test]
