@@ -17,16 +17,20 @@ use crate::load::link::Link;
 use crate::load::plan::{RoundsPlan, WhileDown};
 use crate::load::skipping::Skipping;
 use crate::load::status::OutageId;
-use crate::load::streams::{Stream, StreamSent, generator_of, stream_idxs, streams_of};
+use crate::load::streams::{
+    Stream, StreamSent, generator_of, is_first_of_round, stream_idxs, streams_of,
+};
 use crate::measure::deliveries::SeqRange;
-use crate::measure::stamp::{Phase, RunId, Stamp};
+use crate::measure::stamp::{Phase, RunId, Stamp, TailWriter};
 use crate::net::direct::{Batch, DirectWriter};
 use crate::protocol::encode;
 use crate::rounds::{Generator, Route, SizeTooSmall};
 
 mod connection;
+mod leftover;
 
-use connection::{Final, Leftover};
+use connection::Final;
+use leftover::Leftover;
 
 /// Most bytes that go out in one write. Rendering this many takes some twenty microseconds, which bounds how far
 /// the `sent` stamp of a message can lie before its write. A batch is this large only at full speed or behind a stall.
@@ -85,14 +89,6 @@ impl Advance {
     }
 }
 
-/// Where a message ends in a batch, and what it was.
-#[derive(Debug, Clone, Copy)]
-struct OpEnd {
-    end: usize,
-    stream_idx: usize,
-    is_first_of_round: bool,
-}
-
 /// Whether there is a connection.
 #[derive(Debug)]
 enum State {
@@ -114,12 +110,11 @@ pub struct Publisher {
     link: Option<Arc<Link>>,
     while_down: WhileDown,
     batch: Batch,
-    /// Of the messages in the batch that was written last.
-    ends: Vec<OpEnd>,
     leftover: Leftover,
     generator: Generator,
     route: Route,
     is_stamped: bool,
+    tail: TailWriter,
     streams: Vec<Stream>,
     ledger: Ledger,
     is_in_phase: bool,
@@ -147,11 +142,11 @@ impl Publisher {
             link: None,
             while_down: WhileDown::Send,
             batch: Batch::default(),
-            ends: Vec::new(),
             leftover: Leftover::default(),
             generator: generator_of(plan, idx)?,
             route: plan.route,
             is_stamped: plan.is_stamped,
+            tail: TailWriter::default(),
             ledger: Ledger::new(idx, streams.len()),
             streams,
             is_in_phase: false,
@@ -202,7 +197,7 @@ impl Publisher {
 
     /// Whether rendered messages still wait to be handed to a connection.
     pub fn has_leftover(&self) -> bool {
-        !self.leftover.ends.is_empty()
+        !self.leftover.is_empty()
     }
 
     /// The socket, to wait until it takes more; a client library has none to wait for.
@@ -230,10 +225,12 @@ impl Publisher {
         self.flush();
         self.is_in_phase = false;
         let leftover = std::mem::take(&mut self.leftover);
-        for op in &leftover.ends {
-            self.streams[op.stream_idx].n_sent -= 1;
+        for stream_idx in leftover.stream_idxs() {
+            self.streams[stream_idx].n_sent -= 1;
         }
-        let firsts = leftover.ends.iter().filter(|op| op.is_first_of_round);
+        let firsts = leftover
+            .stream_idxs()
+            .filter(|idx| is_first_of_round(*idx, self.route));
         firsts.count() as u64
     }
 
@@ -264,8 +261,6 @@ impl Publisher {
         }
         // What is left over counts as sent, so that a PING before it would vouch for what the broker has not seen.
         if !self.has_leftover() && self.link.as_ref().is_some_and(|link| link.is_ping_asked()) {
-            // No round ends in this batch.
-            self.ends.clear();
             self.append_ping(mono_now());
             self.write();
         }
@@ -301,7 +296,6 @@ impl Publisher {
                 continue;
             }
             let before = done.total();
-            self.ends.clear();
             while self.batch.len() < MAX_BATCH_BYTES && self.handovers.len() < MAX_BATCH_HANDOVERS {
                 let Some(when) = intended(done.total()) else {
                     break;
@@ -325,7 +319,7 @@ impl Publisher {
                 return done;
             }
             self.tell_skipped();
-            if !self.ends.is_empty() || !self.handovers.is_empty() {
+            if !self.batch.is_empty() || !self.handovers.is_empty() {
                 self.write_behind_ping(sent);
             }
         }
@@ -371,30 +365,23 @@ impl Publisher {
             intended_ns: stamping.clock.wall_at(due).0,
             sent_ns: stamping.clock.wall_at(sent).0,
         };
-        let mut is_first_of_round = true;
         for stream_idx in stream_idxs(rendered.game, self.route) {
             let stream = &mut self.streams[stream_idx];
             if self.is_stamped {
                 stamp.stream = u8::try_from(stream_idx).unwrap_or(u8::MAX);
                 stamp.seq = stream.n_sent;
-                stamp.write_tail(rendered.bytes);
+                self.tail.write(&stamp, rendered.bytes);
             }
             stream.n_sent += 1;
             match &self.outlet {
                 Outlet::Direct(_) => {
                     encode::append_publish(self.batch.out(), &stream.prefix, rendered.bytes);
-                    self.ends.push(OpEnd {
-                        end: self.batch.len(),
-                        stream_idx,
-                        is_first_of_round,
-                    });
                 }
                 Outlet::Client(_) => self.handovers.push(Handover {
                     subject: stream.subject.clone(),
                     payload: rendered.bytes.to_vec(),
                 }),
             }
-            is_first_of_round = false;
         }
     }
 

@@ -80,6 +80,14 @@ pub(crate) fn stream_idxs(game: Game, route: Route) -> std::ops::RangeInclusive<
     }
 }
 
+/// Whether a message of this stream is the first one of its round, or the only one.
+pub(crate) fn is_first_of_round(stream_idx: usize, route: Route) -> bool {
+    match route {
+        Route::Both => stream_idx.is_multiple_of(2),
+        Route::Game | Route::Type => true,
+    }
+}
+
 /// The subjects that a round goes to.
 pub fn subjects_of(prefix: &str, game: Game, route: Route) -> Vec<String> {
     stream_idxs(game, route)

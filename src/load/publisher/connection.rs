@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{OpEnd, Outlet, Publisher, State};
+use super::leftover::Leftover;
+use super::{Outlet, Publisher, State};
 use crate::clock::{MonoNanos, mono_now};
 use crate::load::link::Mail;
 use crate::load::plan::WhileDown;
@@ -16,13 +17,6 @@ use crate::protocol::encode;
 pub(super) struct Final {
     message: Option<(String, Vec<u8>)>,
     is_sent: bool,
-}
-
-/// Messages that were rendered and not handed to a connection.
-#[derive(Debug, Default)]
-pub(super) struct Leftover {
-    operations: Vec<u8>,
-    pub(super) ends: Vec<OpEnd>,
 }
 
 impl Publisher {
@@ -49,8 +43,8 @@ impl Publisher {
             self.reclaim();
         }
         let mut handed = self.n_sent();
-        for op in &self.leftover.ends {
-            handed[op.stream_idx] -= 1;
+        for stream_idx in self.leftover.stream_idxs() {
+            handed[stream_idx] -= 1;
         }
         let n_in_doubt = self.ledger.connection_lost(handed);
         if let Some(link) = &self.link {
@@ -87,32 +81,13 @@ impl Publisher {
         let Some(unhanded) = writer.unhanded() else {
             return;
         };
-        let n_handed = self.ends.partition_point(|op| op.end <= unhanded.offset);
-        let start = n_handed
-            .checked_sub(1)
-            .map_or(0, |last| self.ends[last].end);
-        let Some(end) = self.ends.last().map(|op| op.end) else {
-            return;
-        };
-        if start < end && end <= unhanded.operations.len() {
-            self.leftover = Leftover {
-                operations: unhanded.operations[start..end].to_vec(),
-                ends: self.ends[n_handed..]
-                    .iter()
-                    .map(|op| OpEnd {
-                        end: op.end - start,
-                        ..*op
-                    })
-                    .collect(),
-            };
-        }
+        self.leftover = Leftover::of(&unhanded, &self.streams);
     }
 
     /// Sends what the connection before this one was not given.
     pub(super) fn resend(&mut self, sent: MonoNanos) {
         let leftover = std::mem::take(&mut self.leftover);
-        self.batch.out().extend_from_slice(&leftover.operations);
-        self.ends = leftover.ends;
+        self.batch.out().extend_from_slice(leftover.operations());
         self.write_behind_ping(sent);
     }
 
@@ -156,8 +131,6 @@ impl Publisher {
             (_, None) => {}
         }
         if let Outlet::Direct(_) = self.outlet {
-            // No round ends in this batch.
-            self.ends.clear();
             let ping = self.append_ping(mono_now());
             if let Some(link) = &self.link {
                 link.expect_final_pong(ping);
