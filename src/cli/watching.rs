@@ -20,7 +20,7 @@ use crate::report::events::EventLines;
 use crate::report::hdr_log::HdrLog;
 use crate::report::progress::{Progress, Snapshot};
 use crate::results::RunResult;
-use crate::results::outages::{SeriesRow, Status, StatusEvent};
+use crate::results::outages::{SeriesRow, StatusEvent};
 
 /// A power cut costs so much of a long run.
 const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
@@ -156,10 +156,7 @@ impl Watcher for RunWatcher {
     fn on_events(&mut self, mut events: Vec<StatusEvent>, now_ns: u64) {
         for event in &mut events {
             hide_in_event(&self.secrets, event);
-            // Every run drains; who interrupts one is told so at once.
-            if event.status != Status::Draining {
-                self.lines.push(event);
-            }
+            self.lines.push(event);
         }
         self.files.on_events(&events, self.began);
         let due = self.lines.due(now_ns);

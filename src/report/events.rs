@@ -5,8 +5,8 @@
 //! `close_code`, `text`), `attempt`, `last_error`, `attempts`, `outage_ns`, `reason`. Fields are added, never renamed.
 //!
 //! For people, what happens to many connections within a moment is one line, and attempts to connect again are thinned
-//! out: a thousand subscribers that lose their broker are not a thousand lines. Connections that open, and that close
-//! when the run ends, are no news.
+//! out: a thousand subscribers that lose their broker are not a thousand lines. Connections that open, and that drain and
+//! close when the run ends, are no news.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -55,20 +55,18 @@ enum Kind {
     Reconnecting { server: String },
     Reconnected { server: String },
     LameDuck { server: String },
-    Draining,
     GaveUp { reason: String },
 }
 
 impl Kind {
     /// The text that tells several of the same sort apart.
-    fn text_mut(&mut self) -> Option<&mut String> {
+    fn text_mut(&mut self) -> &mut String {
         match self {
             Self::Disconnected { cause: text }
             | Self::Reconnecting { server: text }
             | Self::Reconnected { server: text }
             | Self::LameDuck { server: text }
-            | Self::GaveUp { reason: text } => Some(text),
-            Self::Draining => None,
+            | Self::GaveUp { reason: text } => text,
         }
     }
 
@@ -111,7 +109,7 @@ impl EventLines {
     pub fn push(&mut self, event: &StatusEvent) {
         let connection = (event.role, event.idx);
         match &event.status {
-            Status::Connected { .. } => {}
+            Status::Connected { .. } | Status::Draining => {}
             Status::Disconnected { cause } => {
                 self.down.insert(connection);
                 let cause = said(&cause.text);
@@ -137,7 +135,6 @@ impl EventLines {
                 let server = said(server);
                 self.group(event, Kind::LameDuck { server });
             }
-            Status::Draining => _ = self.group(event, Kind::Draining),
             Status::Closed { reason: None } => self.forget(connection),
             Status::Closed {
                 reason: Some(reason),
@@ -221,9 +218,7 @@ impl EventLines {
         let mut open = self.open_group(event.at_ns, &kind);
         let of_sort = |group: &&Group| group.kind.is_same_sort(&kind);
         if open.is_none() && self.groups.iter().filter(of_sort).count() >= MAX_TOLD_APART {
-            if let Some(text) = kind.text_mut() {
-                OTHERS.clone_into(text);
-            }
+            OTHERS.clone_into(kind.text_mut());
             open = self.open_group(event.at_ns, &kind);
         }
         let idx = open.unwrap_or_else(|| {
@@ -267,7 +262,6 @@ fn line(group: &Group) -> String {
         Kind::LameDuck { server } => {
             format!("lame duck: {server} says that it is about to shut down ({who})")
         }
-        Kind::Draining => format!("draining: {who}"),
         Kind::GaveUp { reason } => format!("gave up: {who}: {reason}"),
     };
     format!("{}  {what}", moment_text(group.at_ns))
