@@ -181,17 +181,9 @@ impl Doubts {
         }
     }
 
-    pub(super) fn of_connection(
-        &mut self,
-        role: &str,
-        idx: usize,
-        failure: Option<&str>,
-        texts: &[String],
-    ) {
-        let Some(failure) = failure else { return };
+    pub(super) fn of_connection(&mut self, role: &str, idx: usize, failure: Option<&str>) {
+        let Some(reason) = failure else { return };
         self.is_connection_lost = true;
-        // What the server said last explains more than how the socket ended.
-        let reason = texts.last().map_or(failure, String::as_str);
         self.add(format!(
             "the connection of {role} {idx} was lost for good: {reason}"
         ));

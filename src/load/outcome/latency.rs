@@ -207,10 +207,10 @@ fn doubts_of(measured: &Measured, counts: &SinkCounts, n_in_doubt: u64) -> Doubt
     doubts.of_in_doubt(n_in_doubt);
     doubts.of_events(&measured.run);
     for report in &measured.subscribers {
-        doubts.of_connection("subscriber", report.idx, report.failure.as_deref(), &[]);
+        doubts.of_connection("subscriber", report.idx, report.failure.as_deref());
     }
     for (idx, reason) in &measured.failures {
-        doubts.of_connection("publisher", *idx, Some(reason), &[]);
+        doubts.of_connection("publisher", *idx, Some(reason));
     }
     doubts
 }

@@ -59,12 +59,7 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
                 },
             );
         }
-        doubts.of_connection(
-            "connection",
-            report.idx,
-            report.failure.as_deref(),
-            &report.server_errors,
-        );
+        doubts.of_connection("connection", report.idx, report.failure.as_deref());
     }
     let n_stamped = counts.n_fixed + counts.n_parsed;
     let is_shared = plan.queue.is_some();
