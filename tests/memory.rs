@@ -1,7 +1,5 @@
 //! What a subscriber costs in memory, on a debug build: the shape, not the figure of the README.
 
-use natsbench::cli::exit;
-
 use crate::harness::{Broker, Natsbench};
 
 /// The most memory that a run with so many subscribers has had resident.
@@ -17,8 +15,6 @@ fn peak_kib(broker: &Broker, n_subscribers: &str, args: &[&str]) -> u64 {
         "1s",
         "-o",
         "json",
-        "--slo",
-        "lost==0",
         "--subscribers",
         n_subscribers,
         "--server",
@@ -26,7 +22,8 @@ fn peak_kib(broker: &Broker, n_subscribers: &str, args: &[&str]) -> u64 {
     ];
     let run = Natsbench::new([&head[..], args].concat()).spawn();
     let peak_kib = run.peak_kib();
-    let result = run.wait().exits(exit::PASSED).json();
+    // A debug build with so many subscribers may be late, which is for others to judge.
+    let result = run.wait().json();
     assert_eq!(result["load"]["lost"], 0);
     peak_kib
 }

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::{
-    Broker, Direction, FakeBroker, FaultProxy, Natsbench, Script, eventually, pass_time,
+    Broker, Direction, FakeBroker, FaultProxy, Natsbench, Script, alone, eventually, pass_time,
 };
 
 /// Later than this is late, far beyond what scheduling on a loaded machine adds to many messages.
@@ -79,6 +79,7 @@ fn assert_all_there(result: &Value, n_messages: u64) {
 #[test]
 fn what_a_frozen_process_could_not_send_in_time_is_late_in_response_and_lateness_but_not_in_service()
  {
+    let _alone = alone();
     // Given a run of 2 s whose messages pass a proxy, which only tells that they flow
     let broker = Broker::start();
     let proxy = FaultProxy::to(broker.ws_port());
@@ -121,6 +122,7 @@ fn what_a_frozen_process_could_not_send_in_time_is_late_in_response_and_lateness
 
 #[test]
 fn a_publisher_that_was_frozen_alone_shows_as_lateness_at_a_subscriber_in_another_process() {
+    let _alone = alone();
     // Given a publisher and a subscriber that are different processes
     let broker = FakeBroker::start(Script::new());
     let url = broker.ws_url();
@@ -182,6 +184,7 @@ fn a_publisher_that_was_frozen_alone_shows_as_lateness_at_a_subscriber_in_anothe
 
 #[test]
 fn what_a_broker_that_stops_reading_keeps_from_being_sent_is_late_in_response_and_lateness() {
+    let _alone = alone();
     // Given messages so large that buffers between us and the broker are soon full
     let broker = FakeBroker::start(Script::new().stop_reading(500, Duration::from_secs(1)));
     // When it stops reading for a second
@@ -225,6 +228,7 @@ fn what_a_broker_that_stops_reading_keeps_from_being_sent_is_late_in_response_an
 
 #[test]
 fn what_a_broker_holds_back_is_late_in_response_and_service_every_single_message() {
+    let _alone = alone();
     // Given a broker that delivers nothing for a second, a third of the run
     let broker = FakeBroker::start(Script::new().stop_delivering(500, Duration::from_secs(1)));
     let percentiles = [
@@ -256,6 +260,7 @@ fn what_a_broker_holds_back_is_late_in_response_and_service_every_single_message
 
 #[test]
 fn a_real_broker_behind_a_network_that_holds_back_deliveries_shows_the_same() {
+    let _alone = alone();
     let broker = Broker::start();
     let proxy = FaultProxy::to(broker.ws_port());
     let percentiles = ["response.p75", "service.p75", "lateness.p90"];
@@ -286,6 +291,7 @@ fn a_real_broker_behind_a_network_that_holds_back_deliveries_shows_the_same() {
 
 #[test]
 fn a_delay_on_the_way_is_in_the_smallest_service_latency() {
+    let _alone = alone();
     let broker = Broker::start();
     let proxy = FaultProxy::to(broker.ws_port());
     proxy.delay(Direction::Down, Duration::from_millis(30));

@@ -18,6 +18,7 @@ use natsbench::results::outages::{SeriesRow, StatusEvent};
 use natsbench::rounds::{ExtrasForm, GameMix, Route};
 use natsbench::units::Rate;
 
+use super::turns::Turn;
 use super::{DEADLINE, dial_options};
 
 /// Longer than a machine under load keeps anybody waiting.
@@ -82,6 +83,7 @@ pub(crate) fn run_latency(
     clock: Clock,
     mut watcher: impl Watcher + 'static,
 ) -> Result<RunResult, String> {
+    let _turn = Turn::take();
     let (sender, results) = channel();
     let running = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread()

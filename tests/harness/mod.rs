@@ -22,6 +22,7 @@ mod script;
 mod scripted_port;
 mod small;
 mod tally;
+mod turns;
 mod wait;
 mod witness;
 
@@ -47,5 +48,6 @@ pub(crate) use small::{
     completed, latency, publish, refused, subscribe, subscribed, write_context,
 };
 pub(crate) use tally::{MessageKey, Tally};
+pub(crate) use turns::alone;
 pub(crate) use wait::{DEADLINE, eventually, pass_time};
 pub(crate) use witness::Witness;

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::turns::Turn;
 use super::{DEADLINE, eventually};
 
 /// Every subcommand, in the order of the help.
@@ -97,6 +98,7 @@ impl Natsbench {
     /// Starts it.
     #[track_caller]
     pub(crate) fn spawn(mut self) -> Running {
+        let turn = Turn::take();
         let mut child = self.command.spawn().expect("the built natsbench runs");
         let mut stdout = child.stdout.take().expect("stdout is a pipe");
         let stderr = child.stderr.take().expect("stderr is a pipe");
@@ -135,6 +137,7 @@ impl Natsbench {
             stdout_lines,
             stderr_lines,
             home: Some(self.home),
+            _turn: turn,
         }
     }
 }
@@ -148,6 +151,8 @@ pub(crate) struct Running {
     stdout_lines: Receiver<String>,
     stderr_lines: Receiver<String>,
     home: Option<TempDir>,
+    /// Given up behind the child.
+    _turn: Turn,
 }
 
 impl Running {
