@@ -1,15 +1,19 @@
 //! Permissions: what the broker refuses is counted or ends the run, and is never silent.
 
 use natsbench::cli::exit;
+use rustix::process::Signal;
 
-use crate::harness::{Broker, completed, latency, publish, subscribe, subscribed};
+use crate::harness::{Broker, completed, eventually, latency, publish, subscribe, subscribed};
 
 /// A broker with one user, `u`, who may not do everything.
 fn broker_with(permissions: &str) -> Broker {
-    let users = format!(
+    Broker::builder().config(&config(permissions)).start()
+}
+
+fn config(permissions: &str) -> String {
+    format!(
         "trace: true\nauthorization {{ users: [ {{ user: u, password: p, permissions: {{ {permissions} }} }} ] }}"
-    );
-    Broker::builder().config(&users).start()
+    )
 }
 
 const USER: [&str; 4] = ["--user", "u", "--password", "p"];
@@ -96,4 +100,34 @@ fn a_subscriber_that_may_not_hear_how_much_was_sent_says_that_it_does_not_know()
     for part in ["_NATSBENCH.end", "Permissions Violation", "unknown"] {
         assert!(doubts.contains(part), "{doubts}");
     }
+}
+
+#[test]
+fn a_subscription_that_is_taken_away_in_mid_run_is_named() {
+    // Given a subscriber that may do everything
+    let broker = broker_with("subscribe: { allow: \">\" }");
+    let url = broker.ws_url();
+    let args = [&["rounds.game.*", "-s", &url][..], &USER].concat();
+    let subscriber = subscribe(&args).spawn();
+    subscribed(&broker, "rounds.game.*", 1);
+    // When its permissions are changed
+    broker.reload(&config("subscribe: { deny: \"rounds.game.*\" }"));
+    eventually("the refusal", || {
+        broker.log().contains("[-ERR").then_some(())
+    });
+    subscriber.signal(Signal::INT);
+    // Then the result says why nothing came
+    let result = subscriber.wait().exits(exit::INTERRUPTED).json();
+    let doubts = result["trust"]["doubts"].to_string();
+    for part in [
+        "the broker answered 1 subscriber with an error",
+        "Permissions Violation for Subscription",
+    ] {
+        assert!(doubts.contains(part), "{doubts}");
+    }
+    assert_eq!(
+        result["outages"].as_array().map(Vec::len),
+        Some(0),
+        "{result}"
+    );
 }

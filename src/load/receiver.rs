@@ -113,7 +113,7 @@ pub struct ConnectionReport<S> {
     pub outages: Vec<OutageId>,
     /// Why it ended before it was told to, for good.
     pub failure: Option<String>,
-    /// What the server complained about, the first few.
+    /// What the server complained about without ending the connection, the first few.
     pub server_errors: Vec<String>,
 }
 

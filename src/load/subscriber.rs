@@ -209,6 +209,10 @@ impl<S: Sink> Subscriber<S> {
             is_stalled: self.stall.is_some(),
         };
         let cause = cause_of(error, circumstances);
+        // What ended the connection is said as the cause of that.
+        if self.server_errors.last() == self.last_complaint.as_ref() {
+            self.server_errors.pop();
+        }
         let text = cause.text.clone();
         let board = self.redialer.board();
         let id = board.disconnected(self.redialer.who(), cause, mono_now());

@@ -1,5 +1,7 @@
 //! Everything that speaks against taking the numbers of a run at face value.
 
+use std::collections::BTreeSet;
+
 use crate::load::accounting::SinkCounts;
 use crate::load::pacer::PhaseOutcome;
 use crate::load::run::RunFacts;
@@ -15,6 +17,8 @@ use super::verdict::in_doubt_of;
 const MIN_RATE_RATIO: f64 = 0.99;
 /// Lateness up to this is the resolution of any sleeping generator and never a reason for doubt.
 const TOLERATED_LATENESS_NS: i64 = 1_000_000;
+/// So many different complaints of the broker are told.
+const MAX_COMPLAINTS: usize = 3;
 
 /// What speaks against a run.
 #[derive(Default)]
@@ -177,6 +181,26 @@ impl Doubts {
                 "the broker answered {} times with an error: {}",
                 format_count(n_server_errors),
                 texts.join("; ")
+            ));
+        }
+    }
+
+    /// What the broker refused to subscribers without sending them away, such as a subscription that a reload of its
+    /// permissions took from them.
+    pub(super) fn of_complaints<'a>(&mut self, of_each: impl Iterator<Item = &'a [String]>) {
+        let mut n_subscribers = 0;
+        let mut texts = BTreeSet::new();
+        for complaints in of_each.filter(|complaints| !complaints.is_empty()) {
+            n_subscribers += 1;
+            texts.extend(complaints.iter().map(String::as_str));
+        }
+        if n_subscribers > 0 {
+            let plural = if n_subscribers == 1 { "" } else { "s" };
+            let told: Vec<&str> = texts.into_iter().take(MAX_COMPLAINTS).collect();
+            self.add(format!(
+                "the broker answered {} subscriber{plural} with an error: {}",
+                format_count(n_subscribers),
+                told.join("; ")
             ));
         }
     }

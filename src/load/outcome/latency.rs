@@ -206,6 +206,8 @@ fn doubts_of(measured: &Measured, counts: &SinkCounts, n_in_doubt: u64) -> Doubt
     doubts.of_refusals(measured.n_server_errors, &measured.publisher_texts);
     doubts.of_in_doubt(n_in_doubt);
     doubts.of_events(&measured.run);
+    let complaints = measured.subscribers.iter();
+    doubts.of_complaints(complaints.map(|report| report.server_errors.as_slice()));
     for report in &measured.subscribers {
         doubts.of_connection("subscriber", report.idx, report.failure.as_deref());
     }

@@ -59,8 +59,10 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
                 },
             );
         }
-        doubts.of_connection("connection", report.idx, report.failure.as_deref());
+        doubts.of_connection("subscriber", report.idx, report.failure.as_deref());
     }
+    let complaints = observed.connections.iter();
+    doubts.of_complaints(complaints.map(|report| report.server_errors.as_slice()));
     let n_stamped = counts.n_fixed + counts.n_parsed;
     let is_shared = plan.queue.is_some();
     let lost = missing - n_in_doubt;
