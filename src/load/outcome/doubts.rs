@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::load::accounting::SinkCounts;
 use crate::load::pacer::PhaseOutcome;
+use crate::load::receiver::ConnectionReport;
 use crate::load::run::RunFacts;
 use crate::measure::histogram::LatencyHistogram;
 use crate::measure::recorder::Recorder;
@@ -185,28 +186,31 @@ impl Doubts {
         }
     }
 
-    /// What the broker refused to subscribers without sending them away, such as a subscription that a reload of its
-    /// permissions took from them.
-    pub(super) fn of_complaints<'a>(&mut self, of_each: impl Iterator<Item = &'a [String]>) {
-        let mut n_subscribers = 0;
+    /// Subscribers whose connection was lost for good, and what the broker refused without sending them away,
+    /// such as a subscription that a reload took from them.
+    pub(super) fn of_subscribers<S>(&mut self, reports: &[ConnectionReport<S>]) {
+        let mut n_refused = 0;
         let mut texts = BTreeSet::new();
-        for complaints in of_each.filter(|complaints| !complaints.is_empty()) {
-            n_subscribers += 1;
-            texts.extend(complaints.iter().map(String::as_str));
+        for report in reports {
+            if let Some(reason) = &report.failure {
+                self.of_connection("subscriber", report.idx, reason);
+            }
+            n_refused += u64::from(!report.server_errors.is_empty());
+            texts.extend(report.server_errors.iter().map(String::as_str));
         }
-        if n_subscribers > 0 {
-            let plural = if n_subscribers == 1 { "" } else { "s" };
+        if n_refused > 0 {
+            let plural = if n_refused == 1 { "" } else { "s" };
             let told: Vec<&str> = texts.into_iter().take(MAX_COMPLAINTS).collect();
             self.add(format!(
                 "the broker answered {} subscriber{plural} with an error: {}",
-                format_count(n_subscribers),
+                format_count(n_refused),
                 told.join("; ")
             ));
         }
     }
 
-    pub(super) fn of_connection(&mut self, role: &str, idx: usize, failure: Option<&str>) {
-        let Some(reason) = failure else { return };
+    /// A connection that was lost for good.
+    pub(super) fn of_connection(&mut self, role: &str, idx: usize, reason: &str) {
         self.is_connection_lost = true;
         self.add(format!(
             "the connection of {role} {idx} was lost for good: {reason}"

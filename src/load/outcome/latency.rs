@@ -206,13 +206,9 @@ fn doubts_of(measured: &Measured, counts: &SinkCounts, n_in_doubt: u64) -> Doubt
     doubts.of_refusals(measured.n_server_errors, &measured.publisher_texts);
     doubts.of_in_doubt(n_in_doubt);
     doubts.of_events(&measured.run);
-    let complaints = measured.subscribers.iter();
-    doubts.of_complaints(complaints.map(|report| report.server_errors.as_slice()));
-    for report in &measured.subscribers {
-        doubts.of_connection("subscriber", report.idx, report.failure.as_deref());
-    }
+    doubts.of_subscribers(&measured.subscribers);
     for (idx, reason) in &measured.failures {
-        doubts.of_connection("publisher", *idx, Some(reason));
+        doubts.of_connection("publisher", *idx, reason);
     }
     doubts
 }

@@ -44,7 +44,7 @@ pub fn of_publish(plan: &PublishPlan, published: &Published) -> RunResult {
     doubts.of_refusals(published.n_server_errors, &published.texts);
     doubts.of_in_doubt(published.in_doubt.n_messages());
     for (idx, reason) in &published.failures {
-        doubts.of_connection("publisher", *idx, Some(reason));
+        doubts.of_connection("publisher", *idx, reason);
     }
     if plan.client == crate::load::plan::PublishClient::Raw
         && !published.is_confirmed

@@ -59,10 +59,8 @@ pub fn of_subscribe(plan: &SubscribePlan, observed: &Observed) -> RunResult {
                 },
             );
         }
-        doubts.of_connection("subscriber", report.idx, report.failure.as_deref());
     }
-    let complaints = observed.connections.iter();
-    doubts.of_complaints(complaints.map(|report| report.server_errors.as_slice()));
+    doubts.of_subscribers(&observed.connections);
     let n_stamped = counts.n_fixed + counts.n_parsed;
     let is_shared = plan.queue.is_some();
     let lost = missing - n_in_doubt;
