@@ -151,17 +151,16 @@ impl DirectWriter {
         let (start, payload) = self.frame(batch);
         // The frame stays here whole until the kernel has all of it: a connection that breaks may have taken half an
         // operation. Nothing is copied for that, unless an answer of the reading side is ahead of it.
-        if self.pending.is_empty() {
+        let start = if self.pending.is_empty() {
             std::mem::swap(&mut self.pending, &mut batch.bytes);
             self.pending_start = start;
-            self.last_frame = Some(LastFrame { start, payload });
+            start
         } else {
-            self.last_frame = Some(LastFrame {
-                start: self.pending.len(),
-                payload,
-            });
+            let end = self.pending.len();
             self.pending.extend_from_slice(&batch.bytes[start..]);
-        }
+            end
+        };
+        self.last_frame = Some(LastFrame { start, payload });
         batch.clear();
         self.flush_pending()
     }
